@@ -1,0 +1,1 @@
+//! Tabular agents and exact dynamic programming

@@ -1,0 +1,1 @@
+//! Traits, vector environments, replay, training loop, seeds, events and checkpoints of Thorndike

@@ -1,0 +1,1 @@
+//! The `thorndike` program as a library.

@@ -1,0 +1,3 @@
+//! The `thorndike` binary.
+
+fn main() {}
