@@ -1,1 +1,5 @@
 //! The `thorndike` program as a library.
+
+pub mod plot;
+pub mod runs;
+pub mod stats;

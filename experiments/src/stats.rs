@@ -84,7 +84,10 @@ pub fn median(sample: &mut [f64]) -> f64 {
 /// # Panics
 /// If `proportion` is not in `0.0..0.5`.
 pub fn trimmed_mean(sample: &mut [f64], proportion: f64) -> f64 {
-    assert!((0.0..0.5).contains(&proportion), "trimmed proportion {proportion} is not in 0.0..0.5");
+    assert!(
+        (0.0..0.5).contains(&proportion),
+        "trimmed proportion {proportion} is not in 0.0..0.5"
+    );
     let cut = (proportion * sample.len() as f64) as usize;
     mean_of_middle(sample, cut)
 }
@@ -100,12 +103,18 @@ fn mean_of_middle(sample: &mut [f64], cut: usize) -> f64 {
 
 /// Quantile of an ascending sample with linear interpolation, as numpy's default; NaN for an empty one.
 pub fn quantile(sorted: &[f64], level: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return f64::NAN;
+    };
     let position = level.clamp(0.0, 1.0) * last as f64;
     let below = position.floor();
     let (low, high) = (sorted[below as usize], sorted[position.ceil() as usize]);
     // Equal neighbours first: infinity minus itself would be NaN.
-    if low == high { low } else { low + (position - below) * (high - low) }
+    if low == high {
+        low
+    } else {
+        low + (position - below) * (high - low)
+    }
 }
 
 /// A range that holds the true value with some confidence.
@@ -131,7 +140,11 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Self { resamples: 2_000, confidence: 0.95, seed: 0 }
+        Self {
+            resamples: 2_000,
+            confidence: 0.95,
+            seed: 0,
+        }
     }
 }
 
@@ -170,7 +183,10 @@ impl Bootstrap {
             .collect();
         values.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - self.confidence) / 2.0;
-        Some(Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) })
+        Some(Interval {
+            low: quantile(&values, tail),
+            high: quantile(&values, 1.0 - tail),
+        })
     }
 }
 
@@ -205,9 +221,17 @@ pub fn interpolate(curve: &[(u64, f64)], step: u64) -> Option<f64> {
 /// Cutting at the earliest end keeps the number of runs behind an average the same everywhere. If the survivors went
 /// on alone, the curve would jump when a run drops out, and mean something else afterwards.
 pub fn common_steps(curves: &[Curve], limit: usize) -> Vec<u64> {
-    let start = curves.iter().filter_map(|curve| Some(curve.first()?.0)).max();
-    let end = curves.iter().filter_map(|curve| Some(curve.last()?.0)).min();
-    let (Some(start), Some(end)) = (start, end) else { return Vec::new() };
+    let start = curves
+        .iter()
+        .filter_map(|curve| Some(curve.first()?.0))
+        .max();
+    let end = curves
+        .iter()
+        .filter_map(|curve| Some(curve.last()?.0))
+        .min();
+    let (Some(start), Some(end)) = (start, end) else {
+        return Vec::new();
+    };
     let mut steps: Vec<u64> = curves.iter().flatten().map(|&(step, _)| step).collect();
     steps.retain(|step| (start..=end).contains(step));
     steps.sort_unstable();
@@ -220,7 +244,9 @@ pub fn thin<T: Copy>(items: &[T], limit: usize) -> Vec<T> {
     if items.len() <= limit || limit < 2 {
         return items.to_vec();
     }
-    (0..limit).map(|i| items[i * (items.len() - 1) / (limit - 1)]).collect()
+    (0..limit)
+        .map(|i| items[i * (items.len() - 1) / (limit - 1)])
+        .collect()
 }
 
 /// One point of an aggregated curve.
@@ -238,14 +264,27 @@ pub struct BandPoint {
 ///
 /// Every step is bootstrapped with the same draws, that is, whole runs are resampled. So the band has no jitter of its
 /// own: where it is ragged, the runs are.
-pub fn aggregate(curves: &[Curve], statistic: Statistic, bootstrap: &Bootstrap, limit: usize) -> Vec<BandPoint> {
+pub fn aggregate(
+    curves: &[Curve],
+    statistic: Statistic,
+    bootstrap: &Bootstrap,
+    limit: usize,
+) -> Vec<BandPoint> {
     common_steps(curves, limit)
         .into_iter()
         .map(|step| {
-            let mut sample: Vec<f64> = curves.iter().filter_map(|curve| interpolate(curve, step)).collect();
-            let interval =
-                bootstrap.interval(std::slice::from_ref(&sample), |tasks| statistic.of(&mut tasks[0]));
-            BandPoint { step, value: statistic.of(&mut sample), interval }
+            let mut sample: Vec<f64> = curves
+                .iter()
+                .filter_map(|curve| interpolate(curve, step))
+                .collect();
+            let interval = bootstrap.interval(std::slice::from_ref(&sample), |tasks| {
+                statistic.of(&mut tasks[0])
+            });
+            BandPoint {
+                step,
+                value: statistic.of(&mut sample),
+                interval,
+            }
         })
         .collect()
 }
@@ -268,7 +307,9 @@ pub fn trailing_mean(curve: &[(u64, f64)], window: usize, limit: usize) -> Curve
 /// Mean per bin, the range of steps cut into `bins` of equal width; empty bins are left out. A point stands at the last
 /// step of its bin that has a value.
 pub fn binned_mean(curve: &[(u64, f64)], bins: usize) -> Curve {
-    let (Some(&(first, _)), Some(&(last, _))) = (curve.first(), curve.last()) else { return Vec::new() };
+    let (Some(&(first, _)), Some(&(last, _))) = (curve.first(), curve.last()) else {
+        return Vec::new();
+    };
     if curve.len() <= bins {
         return curve.to_vec();
     }

@@ -39,9 +39,22 @@ pub(super) struct Text {
 
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
-    Line { points: Vec<Point>, width: f64, colour: Colour, dash: Option<(f64, f64)> },
-    Area { points: Vec<Point>, colour: Colour, opacity: f64 },
-    Dot { at: Point, radius: f64, colour: Colour },
+    Line {
+        points: Vec<Point>,
+        width: f64,
+        colour: Colour,
+        dash: Option<(f64, f64)>,
+    },
+    Area {
+        points: Vec<Point>,
+        colour: Colour,
+        opacity: f64,
+    },
+    Dot {
+        at: Point,
+        radius: f64,
+        colour: Colour,
+    },
     Text(Text),
 }
 
@@ -61,9 +74,8 @@ const FINE: u32 = 3;
 /// The embedded font first, then the nearest ones that a browser may have; Verdana has the same widths.
 const FONT: &str = "DejaVu Sans, Verdana, Arial, sans-serif";
 
-/// plotters takes the height of a line for the size of a font; this times the em is between what its two backends
-/// make of it (1.164 and 1.24).
-const LINE_PER_EM: f64 = 1.2;
+/// plotters takes the height of a line for the size of a font. For this font that is 1.164 em.
+const LINE_PER_EM: f64 = 1.164;
 
 fn register_font() {
     static ONCE: Once = Once::new();
@@ -80,7 +92,10 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     // Measured large and scaled down, because plotters answers in whole pixels.
     let large = 100.0;
     let font = (FontFamily::Name(FONT), large * LINE_PER_EM).into_font();
-    font.box_size(text).map_or(0.0, |(width, _)| f64::from(width)) * size / large
+    font.box_size(text)
+        .map_or(0.0, |(width, _)| f64::from(width))
+        * size
+        / large
 }
 
 impl Drawing {
@@ -91,7 +106,10 @@ impl Drawing {
         let bytes = match path.extension().and_then(|ending| ending.to_str()) {
             Some("png") => self.png()?,
             Some("svg") => self.svg()?.into_bytes(),
-            _ => bail!("{}: a picture's name must end in .png or .svg", path.display()),
+            _ => bail!(
+                "{}: a picture's name must end in .png or .svg",
+                path.display()
+            ),
         };
         let mut beside = path.as_os_str().to_owned();
         beside.push(".tmp");
@@ -106,8 +124,13 @@ impl Drawing {
         let (width, height) = (self.width, self.height);
         let fine = (width * FINE, height * FINE);
         let mut svg = String::new();
-        let mut pen = Pen { backend: SVGBackend::with_string(&mut svg, fine), baseline: 0.76 / 1.24, joins: false };
-        pen.draw(self).map_err(|error| anyhow!("cannot draw: {error}"))?;
+        let mut pen = Pen {
+            backend: SVGBackend::with_string(&mut svg, fine),
+            line_per_em: 1.24,
+            baseline: 0.76,
+            joins: false,
+        };
+        pen.draw(self)?;
         drop(pen);
         let large = format!("width=\"{}\" height=\"{}\"", fine.0, fine.1);
         let shown = format!("width=\"{width}\" height=\"{height}\" stroke-linejoin=\"round\"");
@@ -129,12 +152,20 @@ impl Drawing {
         let (width, fine) = (self.width as usize * 3, FINE as usize);
         let mut large = vec![0; width * self.height as usize * fine * fine];
         let size = (self.width * FINE, self.height * FINE);
-        let mut pen = Pen { backend: BitMapBackend::with_buffer(&mut large, size), baseline: 0.5, joins: true };
-        pen.draw(self).map_err(|error| anyhow!("cannot draw: {error}"))?;
+        let mut pen = Pen {
+            backend: BitMapBackend::with_buffer(&mut large, size),
+            line_per_em: LINE_PER_EM,
+            baseline: 0.5 * LINE_PER_EM,
+            joins: true,
+        };
+        pen.draw(self)?;
         drop(pen);
         let mut small = vec![0; width * self.height as usize];
         let mut sums = vec![0u32; width];
-        for (rows, out) in large.chunks_exact(width * fine * fine).zip(small.chunks_exact_mut(width)) {
+        for (rows, out) in large
+            .chunks_exact(width * fine * fine)
+            .zip(small.chunks_exact_mut(width))
+        {
             sums.fill(0);
             for row in rows.chunks_exact(width * fine) {
                 for (sum, block) in sums.chunks_exact_mut(3).zip(row.chunks_exact(3 * fine)) {
@@ -153,14 +184,19 @@ impl Drawing {
 
 struct Pen<DB> {
     backend: DB,
-    /// How far under a position the backend puts the baseline of text hung from its top, in line heights.
+    /// What the backend takes for the height of a line.
+    line_per_em: f64,
+    /// How far under its position the backend puts the baseline of text that hangs from its top, in em.
     baseline: f64,
     /// Thick lines need their joins filled: the bitmap backend turns a line into one polygon, whose overlaps at sharp
     /// turns stay empty.
     joins: bool,
 }
 
-type Drawn<DB> = std::result::Result<(), plotters::backend::DrawingErrorKind<<DB as DrawingBackend>::ErrorType>>;
+/// Gives the backends' error types, which borrow and differ, one form.
+fn drawn<E: std::fmt::Display>(result: std::result::Result<(), E>) -> Result<()> {
+    result.map_err(|error| anyhow!("cannot draw: {error}"))
+}
 
 fn fine((x, y): Point) -> (i32, i32) {
     let place = |v: f64| (v * f64::from(FINE)).round() as i32;
@@ -169,55 +205,89 @@ fn fine((x, y): Point) -> (i32, i32) {
 
 fn style(Colour(r, g, b): Colour, opacity: f64, width: f64) -> ShapeStyle {
     let width = (width * f64::from(FINE)).round().max(1.0) as u32;
-    ShapeStyle { color: plotters::style::Color::mix(&RGBColor(r, g, b), opacity), filled: true, stroke_width: width }
+    ShapeStyle {
+        color: plotters::style::Color::mix(&RGBColor(r, g, b), opacity),
+        filled: true,
+        stroke_width: width,
+    }
 }
 
 impl<DB: DrawingBackend> Pen<DB> {
-    fn draw(&mut self, drawing: &Drawing) -> Drawn<DB> {
+    fn draw(&mut self, drawing: &Drawing) -> Result<()> {
         register_font();
         let corner = fine((f64::from(drawing.width), f64::from(drawing.height)));
-        self.backend.draw_rect((0, 0), corner, &style(drawing.background, 1.0, 1.0), true)?;
+        drawn(
+            self.backend
+                .draw_rect((0, 0), corner, &style(drawing.background, 1.0, 1.0), true),
+        )?;
         for shape in &drawing.shapes {
             match shape {
-                Shape::Line { points, width, colour, dash: None } => self.line(points, *width, *colour)?,
-                Shape::Line { points, width, colour, dash: Some(dash) } => {
+                Shape::Line {
+                    points,
+                    width,
+                    colour,
+                    dash: None,
+                } => self.line(points, *width, *colour)?,
+                Shape::Line {
+                    points,
+                    width,
+                    colour,
+                    dash: Some(dash),
+                } => {
                     for piece in dashes(points, *dash) {
                         self.line(&piece, *width, *colour)?;
                     }
                 }
-                Shape::Area { points, colour, opacity } => {
+                Shape::Area {
+                    points,
+                    colour,
+                    opacity,
+                } => {
                     let points: Vec<_> = points.iter().map(|&point| fine(point)).collect();
-                    self.backend.fill_polygon(points, &style(*colour, *opacity, 1.0))?;
+                    drawn(
+                        self.backend
+                            .fill_polygon(points, &style(*colour, *opacity, 1.0)),
+                    )?;
                 }
                 Shape::Dot { at, radius, colour } => {
                     let radius = (radius * f64::from(FINE)).round() as u32;
-                    self.backend.draw_circle(fine(*at), radius, &style(*colour, 1.0, 1.0), true)?;
+                    drawn(self.backend.draw_circle(
+                        fine(*at),
+                        radius,
+                        &style(*colour, 1.0, 1.0),
+                        true,
+                    ))?;
                 }
                 Shape::Text(text) => self.text(text)?,
             }
         }
-        self.backend.present()
+        drawn(self.backend.present())
     }
 
-    fn line(&mut self, points: &[Point], width: f64, colour: Colour) -> Drawn<DB> {
+    fn line(&mut self, points: &[Point], width: f64, colour: Colour) -> Result<()> {
         let style = style(colour, 1.0, width);
         let points: Vec<_> = points.iter().map(|&point| fine(point)).collect();
         if !self.joins {
-            return self.backend.draw_path(points, &style);
+            return drawn(self.backend.draw_path(points, &style));
         }
         for pair in points.windows(2).filter(|pair| pair[0] != pair[1]) {
-            self.backend.draw_path(pair.iter().copied(), &style)?;
+            drawn(self.backend.draw_path(pair.iter().copied(), &style))?;
         }
-        let inner = points.get(1..points.len().saturating_sub(1)).unwrap_or_default();
+        let inner = points
+            .get(1..points.len().saturating_sub(1))
+            .unwrap_or_default();
         for &point in inner.iter().filter(|_| style.stroke_width > 2) {
-            self.backend.draw_circle(point, style.stroke_width / 2, &style, true)?;
+            drawn(
+                self.backend
+                    .draw_circle(point, style.stroke_width / 2, &style, true),
+            )?;
         }
         Ok(())
     }
 
-    fn text(&mut self, text: &Text) -> Drawn<DB> {
-        let line = text.size * LINE_PER_EM;
-        let at = (text.at.0, text.at.1 - self.baseline * line);
+    fn text(&mut self, text: &Text) -> Result<()> {
+        let line = text.size * self.line_per_em;
+        let at = (text.at.0, text.at.1 - self.baseline * text.size);
         let align = match text.align {
             Align::Left => HPos::Left,
             Align::Centre => HPos::Center,
@@ -225,26 +295,38 @@ impl<DB: DrawingBackend> Pen<DB> {
         };
         let Colour(r, g, b) = text.colour;
         let font = (FontFamily::Name(FONT), line * f64::from(FINE)).into_font();
-        let style = TextStyle::from(font).color(&RGBColor(r, g, b)).pos(Pos::new(align, VPos::Top));
+        let colour = RGBColor(r, g, b);
+        let style = TextStyle::from(font)
+            .color(&colour)
+            .pos(Pos::new(align, VPos::Top));
         // XML has no place for control characters, and no font has a picture for them.
-        let shown: String = text.text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-        self.backend.draw_text(&shown, &style, fine(at))
+        let shown: String = text
+            .text
+            .chars()
+            .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+            .collect();
+        drawn(self.backend.draw_text(&shown, &style, fine(at)))
     }
 }
 
 /// The painted pieces of a dashed line.
 fn dashes(points: &[Point], (on, off): (f64, f64)) -> Vec<Vec<Point>> {
     let mut pieces = Vec::new();
-    let Some(&first) = points.first() else { return pieces };
+    let Some(&first) = points.first() else {
+        return pieces;
+    };
     let mut piece = vec![first];
     let (mut painting, mut left) = (true, on);
     for pair in points.windows(2) {
         let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
         let length = (x1 - x0).hypot(y1 - y0);
         let mut done = 0.0;
-        while length - done > left {
+        while length - done >= left {
             done += left;
-            let at = (x0 + (x1 - x0) * done / length, y0 + (y1 - y0) * done / length);
+            let at = (
+                x0 + (x1 - x0) * done / length,
+                y0 + (y1 - y0) * done / length,
+            );
             piece.push(at);
             if painting {
                 pieces.push(std::mem::take(&mut piece));
@@ -254,7 +336,9 @@ fn dashes(points: &[Point], (on, off): (f64, f64)) -> Vec<Vec<Point>> {
             piece = vec![at];
         }
         left -= length - done;
-        piece.push((x1, y1));
+        if piece.last() != Some(&(x1, y1)) {
+            piece.push((x1, y1));
+        }
     }
     if painting && piece.len() > 1 {
         pieces.push(piece);
@@ -279,17 +363,37 @@ mod tests {
 
     #[test]
     fn an_unknown_ending_is_refused_by_name() {
-        let drawing = Drawing { width: 10, height: 10, background: Colour(0, 0, 0), shapes: Vec::new() };
-        let error = drawing.save(Path::new("curve.jpg")).unwrap_err().to_string();
-        assert!(error.contains("curve.jpg") && error.contains(".png or .svg"), "{error}");
+        let drawing = Drawing {
+            width: 10,
+            height: 10,
+            background: Colour(0, 0, 0),
+            shapes: Vec::new(),
+        };
+        let error = drawing
+            .save(Path::new("curve.jpg"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("curve.jpg") && error.contains(".png or .svg"),
+            "{error}"
+        );
     }
 
     #[test]
     fn averaging_down_keeps_flat_colours_and_places() {
         let square = [(2.0, 1.0), (4.0, 1.0), (4.0, 3.0), (2.0, 3.0)];
         let red = Colour(255, 0, 0);
-        let area = Shape::Area { points: square.to_vec(), colour: red, opacity: 1.0 };
-        let drawing = Drawing { width: 6, height: 4, background: Colour(255, 255, 255), shapes: vec![area] };
+        let area = Shape::Area {
+            points: square.to_vec(),
+            colour: red,
+            opacity: 1.0,
+        };
+        let drawing = Drawing {
+            width: 6,
+            height: 4,
+            background: Colour(255, 255, 255),
+            shapes: vec![area],
+        };
         let pixels = drawing.pixels().unwrap();
         let at = |x: usize, y: usize| &pixels[(y * 6 + x) * 3..][..3];
         assert_eq!(at(2, 1), [255, 0, 0]);

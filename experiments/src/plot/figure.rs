@@ -44,6 +44,19 @@ pub(super) struct Panel {
     pub(super) levels: Vec<Level>,
     /// Shown range of y; chosen from the data where there is none.
     pub(super) range: Option<(f64, f64)>,
+    /// Which far-off values a chosen range may leave out.
+    pub(super) cut: Cut,
+}
+
+/// A side on which up to a tenth of the values may be cut off, if the rest would be pressed flat by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Cut {
+    #[default]
+    Nothing,
+    /// The failures of a beginner, in returns.
+    Below,
+    /// Spikes, in a loss.
+    Above,
 }
 
 /// One entry of the legend.
@@ -77,6 +90,8 @@ const TEXT: f64 = 20.0;
 const NOTE: f64 = 17.0;
 /// Height of a line of text over its size.
 const LEADING: f64 = 1.4;
+/// From the x-axis of a panel to the heading of the next.
+const BETWEEN: f64 = 20.0;
 const SWATCH: f64 = 44.0;
 pub(super) const BAND_OPACITY: f64 = 0.22;
 
@@ -84,47 +99,109 @@ impl Figure {
     pub(super) fn draw(mut self) -> Drawing {
         let ranges: Vec<Range> = self.panels.iter().map(Panel::shown).collect();
         for (panel, range) in self.panels.iter().zip(&ranges) {
-            let name = if ranges.len() > 1 { format!("{}: ", panel.heading) } else { String::new() };
-            self.notes.extend(range.note.iter().map(|note| format!("{name}{note}")));
+            // The heading without its unit.
+            let name = panel
+                .heading
+                .split(" (")
+                .next()
+                .filter(|_| ranges.len() > 1);
+            let name = name.map_or_else(String::new, |name| format!("{name}: "));
+            self.notes
+                .extend(range.note.iter().map(|note| format!("{name}{note}")));
         }
-        let mut page = Page { unit: f64::from(self.size.0) / 1200.0, theme: self.theme, shapes: Vec::new() };
-        let (width, height) = (f64::from(self.size.0) / page.unit, f64::from(self.size.1) / page.unit);
-        let top = page.header(&self, width);
-        let notes: Vec<String> =
-            self.notes.iter().flat_map(|note| wrap(note, NOTE, width - 2.0 * PAD)).collect();
-        let foot = 2.0 * LEADING * TEXT + 14.0 + notes.len() as f64 * LEADING * NOTE + PAD / 2.0;
-        let between = LEADING * TEXT + 22.0;
-        let panel_height = if self.panels.len() > 1 {
-            0.26 * height
-        } else {
-            (height - top - foot - LEADING * TEXT).max(0.4 * height)
+        let mut page = Page {
+            unit: f64::from(self.size.0) / 1200.0,
+            theme: self.theme,
+            shapes: Vec::new(),
         };
+        let (width, height) = (
+            f64::from(self.size.0) / page.unit,
+            f64::from(self.size.1) / page.unit,
+        );
+        let top = page.header(&self, width);
+        let notes: Vec<String> = self
+            .notes
+            .iter()
+            .flat_map(|note| wrap(note, NOTE, width - 2.0 * PAD))
+            .collect();
+        let foot = 2.0 * LEADING * TEXT + 14.0 + notes.len() as f64 * LEADING * NOTE + PAD / 2.0;
+        let heading = LEADING * TEXT;
+        let count = self.panels.len() as f64;
+        let room = (height - top - foot - count * heading - (count - 1.0) * BETWEEN) / count;
+        let panel_height = room.max(if count > 1.0 {
+            0.24 * height
+        } else {
+            0.4 * height
+        });
+        let wanted = (panel_height / 45.0).clamp(2.0, 6.0) as usize;
 
-        let marks: Vec<Vec<Tick>> =
-            ranges.iter().map(|range| ticks(range.low, range.high, (panel_height / 70.0) as usize, false)).collect();
+        let marks: Vec<Vec<Tick>> = ranges
+            .iter()
+            .map(|range| ticks(range.low, range.high, wanted, false))
+            .collect();
         let widest = |labels: &mut dyn Iterator<Item = &String>| {
-            labels.map(|label| text_width(label, TEXT)).fold(0.0, f64::max)
+            labels
+                .map(|label| text_width(label, TEXT))
+                .fold(0.0, f64::max)
         };
         let left = PAD + 10.0 + widest(&mut marks.iter().flatten().map(|tick| &tick.label));
-        let levels = widest(&mut self.panels.iter().flat_map(|panel| &panel.levels).map(|level| &level.label));
-        let right = width - PAD - if levels > 0.0 { levels.min(0.3 * width) + 22.0 } else { 16.0 };
+        let levels = widest(
+            &mut self
+                .panels
+                .iter()
+                .flat_map(|panel| &panel.levels)
+                .map(|level| &level.label),
+        );
+        let right = width
+            - PAD
+            - if levels > 0.0 {
+                levels.min(0.3 * width) + 22.0
+            } else {
+                16.0
+            };
         let end = self.panels.iter().flat_map(Panel::xs).fold(1.0, f64::max);
         let x_marks = x_ticks(end, right - left);
 
         let mut y = top;
         for ((panel, range), marks) in self.panels.iter().zip(&ranges).zip(&marks) {
-            y += LEADING * TEXT;
-            page.text((PAD, y - 0.5 * TEXT), Align::Left, &clip(&panel.heading, TEXT, width - 2.0 * PAD), TEXT, true);
-            let frame = Frame { left, right, top: y, bottom: y + panel_height, end, low: range.low, high: range.high };
+            y += heading;
+            page.text(
+                (PAD, y - 0.55 * TEXT),
+                Align::Left,
+                &clip(&panel.heading, TEXT, width - 2.0 * PAD),
+                TEXT,
+                true,
+            );
+            let frame = Frame {
+                left,
+                right,
+                top: y,
+                bottom: y + panel_height,
+                end,
+                low: range.low,
+                high: range.high,
+            };
             page.panel(panel, &frame, marks, &x_marks);
-            y += panel_height + between - LEADING * TEXT;
+            y += panel_height + BETWEEN;
         }
-        y += LEADING * TEXT - between + 8.0 + TEXT;
+        y += 8.0 + TEXT - BETWEEN;
         for tick in &x_marks {
-            page.text((left + (right - left) * tick.value / end, y), Align::Centre, &tick.label, TEXT, false);
+            page.text(
+                (left + (right - left) * tick.value / end, y),
+                Align::Centre,
+                &tick.label,
+                TEXT,
+                false,
+            );
         }
         y += LEADING * TEXT;
-        page.text((0.5 * (left + right), y), Align::Centre, &self.x_label, TEXT, true);
+        page.text(
+            (0.5 * (left + right), y),
+            Align::Centre,
+            &self.x_label,
+            TEXT,
+            true,
+        );
         y += 12.0;
         for note in &notes {
             y += LEADING * NOTE;
@@ -148,55 +225,97 @@ struct Range {
 
 impl Panel {
     fn xs(&self) -> impl Iterator<Item = f64> {
-        let lines = self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.0));
-        lines.chain(self.bands.iter().flat_map(|band| band.points.iter().map(|point| point.0)))
+        let lines = self
+            .lines
+            .iter()
+            .flat_map(|line| line.points.iter().map(|point| point.0));
+        lines.chain(
+            self.bands
+                .iter()
+                .flat_map(|band| band.points.iter().map(|point| point.0)),
+        )
     }
 
     /// The y-range to show: everything, unless a few far-off values would press the rest flat.
     fn shown(&self) -> Range {
-        let mut values: Vec<f64> =
-            self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1)).collect();
+        let lines = self
+            .lines
+            .iter()
+            .flat_map(|line| line.points.iter().map(|point| point.1));
+        let mut values: Vec<f64> = lines.collect();
         values.sort_unstable_by(f64::total_cmp);
         if let Some((low, high)) = self.range {
-            return Range { low, high, note: cut_note(&values, low, high) };
+            return Range {
+                low,
+                high,
+                note: cut_note(&values, low, high),
+            };
         }
         // What must stay in sight whatever else is cut: the lines to compare with, and where every run ended.
-        let ends = self.lines.iter().filter_map(|line| Some(line.points.last()?.1));
-        let fixed: Vec<f64> = self.levels.iter().map(|level| level.value).chain(ends).collect();
-        let bands = self.bands.iter().flat_map(|band| band.points.iter().flat_map(|point| [point.1, point.2]));
-        let all = span(values.iter().copied().chain(bands).chain(fixed.iter().copied()));
-        let (low, high) = match core_span(&values).map(|core| span([core.0, core.1].into_iter().chain(fixed))) {
-            Some(core) if (core.1 - core.0) * 8.0 < all.1 - all.0 => core,
-            _ => all,
+        let ends = self
+            .lines
+            .iter()
+            .filter_map(|line| Some(line.points.last()?.1));
+        let fixed: Vec<f64> = self
+            .levels
+            .iter()
+            .map(|level| level.value)
+            .chain(ends)
+            .collect();
+        let bands = self
+            .bands
+            .iter()
+            .flat_map(|band| band.points.iter().flat_map(|point| [point.1, point.2]));
+        let mut drawn: Vec<f64> = values.iter().copied().chain(bands).collect();
+        drawn.sort_unstable_by(f64::total_cmp);
+        let all = span(drawn.iter().chain(&fixed).copied());
+        let kept = match self.cut {
+            Cut::Nothing => None,
+            Cut::Below => kept(&drawn).map(|low| (low, all.1)),
+            Cut::Above => kept(&drawn.iter().rev().map(|value| -value).collect::<Vec<_>>())
+                .map(|low| (all.0, -low)),
         };
+        let (low, high) = kept.map_or(all, |(low, high)| {
+            span(fixed.iter().copied().chain([low, high]))
+        });
         let (low, high) = padded(low, high);
-        Range { low, high, note: cut_note(&values, low, high) }
+        Range {
+            low,
+            high,
+            note: cut_note(&values, low, high),
+        }
     }
 }
 
 fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+        (low.min(v), high.max(v))
+    });
     if low <= high { (low, high) } else { (0.0, 1.0) }
 }
 
-/// Range without far-off values (three interquartile ranges from the quartiles, Tukey's "far out"), if they are less
-/// than a quarter of all; never narrower than 5 % of the median, so that a steady curve keeps its scale.
-fn core_span(sorted: &[f64]) -> Option<(f64, f64)> {
-    let (q1, median, q3) = (quantile(sorted, 0.25), quantile(sorted, 0.5), quantile(sorted, 0.75));
-    let reach = 3.0 * (q3 - q1).max(0.05 * median.abs()).max(1e-9);
-    let inside = |value: &&f64| (q1 - reach..=q3 + reach).contains(*value);
-    let kept = sorted.iter().filter(inside).count();
-    if 4 * (sorted.len() - kept) > sorted.len() {
-        return None;
-    }
-    Some(span(sorted.iter().filter(inside).copied()))
+/// Where a range may begin if the lowest tenth of the values, or less, presses the rest into an eighth of the height.
+///
+/// Values within one more span of the upper nine tenths are near and are kept. A span counts as no smaller than a tenth
+/// of its distance from zero: −14 is not far from −13, however often −13 comes.
+fn kept(sorted: &[f64]) -> Option<f64> {
+    let (&lowest, &highest) = (sorted.first()?, sorted.last()?);
+    let tenth = quantile(sorted, 0.1);
+    let rest = (highest - tenth).max(0.1 * tenth.abs());
+    let near = sorted[sorted.partition_point(|&value| value < tenth - rest)];
+    let shown = (highest - near).max(rest);
+    (rest > 0.0 && highest - lowest > 8.0 * shown).then_some(near)
 }
 
 /// Room above and below, and some height for a constant.
 fn padded(low: f64, high: f64) -> (f64, f64) {
     let size = low.abs().max(high.abs());
     let room = 0.05 * (high - low);
-    let room = if room > 1e-9 * size { room } else { (0.05 * size).max(0.5) };
+    let room = if room > 1e-9 * size {
+        room
+    } else {
+        (0.05 * size).max(0.5)
+    };
     (low - room, high + room)
 }
 
@@ -204,25 +323,47 @@ fn cut_note(sorted: &[f64], low: f64, high: f64) -> Option<String> {
     let (first, last) = (*sorted.first()?, *sorted.last()?);
     let below = sorted.partition_point(|&value| value < low);
     let above = sorted.len() - sorted.partition_point(|&value| value <= high);
-    let percent = |count: usize| short((100.0 * count as f64 / sorted.len() as f64).max(0.1).round().max(0.1));
-    let side = |count: usize, side: &str, farthest: f64| {
-        (count > 0).then(|| format!("{} % of the points lie {side} the picture, down to {}", percent(count), short(farthest)))
+    let percent = |count: usize| {
+        short(
+            (100.0 * count as f64 / sorted.len() as f64)
+                .max(0.1)
+                .round()
+                .max(0.1),
+        )
     };
-    let parts: Vec<String> =
-        [side(below, "below", first), side(above, "above", last).map(|s| s.replace("down to", "up to"))]
-            .into_iter()
-            .flatten()
-            .collect();
+    let side = |count: usize, side: &str, farthest: f64| {
+        (count > 0).then(|| {
+            format!(
+                "{} % of the points lie {side} the picture, down to {}",
+                percent(count),
+                short(farthest)
+            )
+        })
+    };
+    let parts: Vec<String> = [
+        side(below, "below", first),
+        side(above, "above", last).map(|s| s.replace("down to", "up to")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     (!parts.is_empty()).then(|| format!("{}.", parts.join("; ")))
 }
 
 /// As many round steps from 0 to `end` as leave room between their labels.
 fn x_ticks(end: f64, width: f64) -> Vec<Tick> {
     let fits = |marks: &Vec<Tick>| {
-        let total: f64 = marks.iter().map(|tick| text_width(&tick.label, TEXT) + 40.0).sum();
+        let total: f64 = marks
+            .iter()
+            .map(|tick| text_width(&tick.label, TEXT) + 60.0)
+            .sum();
         total < width
     };
-    (2..=10).rev().map(|wanted| ticks(0.0, end, wanted, true)).find(fits).unwrap_or_else(|| ticks(0.0, end, 1, true))
+    (2..=8)
+        .rev()
+        .map(|wanted| ticks(0.0, end, wanted, true))
+        .find(fits)
+        .unwrap_or_else(|| ticks(0.0, end, 1, true))
 }
 
 /// Axes of one panel: where they are and what they span. x starts at 0.
@@ -263,55 +404,108 @@ struct Page {
 
 impl Page {
     fn scaled(&self, points: impl IntoIterator<Item = Point>) -> Vec<Point> {
-        points.into_iter().map(|(x, y)| (x * self.unit, y * self.unit)).collect()
+        points
+            .into_iter()
+            .map(|(x, y)| (x * self.unit, y * self.unit))
+            .collect()
     }
 
     fn text(&mut self, at: Point, align: Align, text: &str, size: f64, muted: bool) {
-        let colour = if muted { self.theme.muted() } else { self.theme.text() };
+        let colour = if muted {
+            self.theme.muted()
+        } else {
+            self.theme.text()
+        };
         let at = (at.0 * self.unit, at.1 * self.unit);
-        self.shapes.push(Shape::Text(Text { at, align, text: text.to_owned(), size: size * self.unit, colour }));
+        self.shapes.push(Shape::Text(Text {
+            at,
+            align,
+            text: text.to_owned(),
+            size: size * self.unit,
+            colour,
+        }));
     }
 
-    fn line(&mut self, points: impl IntoIterator<Item = Point>, width: f64, colour: Colour, dash: Option<(f64, f64)>) {
+    fn line(
+        &mut self,
+        points: impl IntoIterator<Item = Point>,
+        width: f64,
+        colour: Colour,
+        dash: Option<(f64, f64)>,
+    ) {
         let dash = dash.map(|(on, off)| (on * self.unit, off * self.unit));
         let points = self.scaled(points);
-        self.shapes.push(Shape::Line { points, width: width * self.unit, colour, dash });
+        self.shapes.push(Shape::Line {
+            points,
+            width: width * self.unit,
+            colour,
+            dash,
+        });
     }
 
     fn area(&mut self, points: impl IntoIterator<Item = Point>, colour: Colour) {
         let points = self.scaled(points);
-        self.shapes.push(Shape::Area { points, colour, opacity: BAND_OPACITY });
+        self.shapes.push(Shape::Area {
+            points,
+            colour,
+            opacity: BAND_OPACITY,
+        });
     }
 
     /// Title, facts and legend; returns where they end.
     fn header(&mut self, figure: &Figure, width: f64) -> f64 {
         let room = width - 2.0 * PAD;
         let mut y = PAD + 0.8 * TITLE;
-        self.text((PAD, y), Align::Left, &clip(&figure.title, TITLE, room), TITLE, false);
+        self.text(
+            (PAD, y),
+            Align::Left,
+            &clip(&figure.title, TITLE, room),
+            TITLE,
+            false,
+        );
         y += 6.0;
         for line in wrap(&figure.facts.join(" · "), TEXT, room) {
             y += LEADING * TEXT;
             self.text((PAD, y), Align::Left, &line, TEXT, true);
         }
-        let (mut x, gap) = (width, 34.0);
-        for key in &figure.keys {
-            let label = clip(&key.label, TEXT, room - SWATCH - 12.0);
-            let needs = SWATCH + 12.0 + text_width(&label, TEXT);
-            if x + needs > width - PAD {
+        let labels: Vec<String> = figure
+            .keys
+            .iter()
+            .map(|key| clip(&key.label, TEXT, room - SWATCH - 12.0))
+            .collect();
+        let widths: Vec<f64> = labels
+            .iter()
+            .map(|label| SWATCH + 12.0 + text_width(label, TEXT) + 34.0)
+            .collect();
+        let one_row = widths.iter().sum::<f64>() < room + 34.0;
+        let column = widths.iter().copied().fold(0.0, f64::max);
+        let mut x = width;
+        for ((key, label), needs) in figure.keys.iter().zip(&labels).zip(&widths) {
+            // Rows of a table where there is more than one.
+            let needs = if one_row { *needs } else { column };
+            if x + needs > width - PAD + 34.0 {
                 x = PAD;
                 y += LEADING * TEXT + 6.0;
             }
             self.key(key, (x, y - 0.36 * TEXT));
-            self.text((x + SWATCH + 12.0, y), Align::Left, &label, TEXT, false);
-            x += needs + gap;
+            self.text((x + SWATCH + 12.0, y), Align::Left, label, TEXT, false);
+            x += needs;
         }
-        y + 14.0
+        y + 24.0
     }
 
     fn key(&mut self, key: &Key, (x, y): Point) {
         if key.band {
             let (top, bottom) = (y - 11.0, y + 11.0);
-            self.area([(x, top), (x + SWATCH, top), (x + SWATCH, bottom), (x, bottom)], key.colour);
+            self.area(
+                [
+                    (x, top),
+                    (x + SWATCH, top),
+                    (x + SWATCH, bottom),
+                    (x, bottom),
+                ],
+                key.colour,
+            );
         }
         self.line([(x, y), (x + SWATCH, y)], key.width, key.colour, key.dash);
     }
@@ -319,8 +513,19 @@ impl Page {
     fn panel(&mut self, panel: &Panel, frame: &Frame, marks: &[Tick], x_marks: &[Tick]) {
         for tick in marks {
             let y = frame.y(tick.value);
-            self.line([(frame.left, y), (frame.right, y)], 1.0, self.theme.grid(), None);
-            self.text((frame.left - 10.0, y + 0.36 * TEXT), Align::Right, &tick.label, TEXT, false);
+            self.line(
+                [(frame.left, y), (frame.right, y)],
+                1.0,
+                self.theme.grid(),
+                None,
+            );
+            self.text(
+                (frame.left - 10.0, y + 0.36 * TEXT),
+                Align::Right,
+                &tick.label,
+                TEXT,
+                false,
+            );
         }
         for band in &panel.bands {
             self.band(band, frame);
@@ -328,19 +533,41 @@ impl Page {
         self.levels(&panel.levels, frame);
         for line in &panel.lines {
             for piece in clipped(&line.points, frame.low, frame.high) {
-                self.line(piece.into_iter().map(|point| frame.at(point)), line.width, line.colour, line.dash);
+                self.line(
+                    piece.into_iter().map(|point| frame.at(point)),
+                    line.width,
+                    line.colour,
+                    line.dash,
+                );
             }
-            let shown = line.points.iter().filter(|point| line.dots && frame.shows(point.1));
+            let shown = line
+                .points
+                .iter()
+                .filter(|point| line.dots && frame.shows(point.1));
             for &point in shown {
                 let at = self.scaled([frame.at(point)])[0];
-                self.shapes.push(Shape::Dot { at, radius: 1.5 * line.width * self.unit, colour: line.colour });
+                self.shapes.push(Shape::Dot {
+                    at,
+                    radius: 1.5 * line.width * self.unit,
+                    colour: line.colour,
+                });
             }
         }
         let axis = self.theme.muted();
-        self.line([(frame.left, frame.bottom), (frame.right, frame.bottom)], 1.6, axis, None);
+        self.line(
+            [(frame.left, frame.bottom), (frame.right, frame.bottom)],
+            1.6,
+            axis,
+            None,
+        );
         for tick in x_marks {
             let x = frame.x(tick.value);
-            self.line([(x, frame.bottom), (x, frame.bottom + 6.0)], 1.6, axis, None);
+            self.line(
+                [(x, frame.bottom), (x, frame.bottom + 6.0)],
+                1.6,
+                axis,
+                None,
+            );
         }
     }
 
@@ -355,13 +582,19 @@ impl Page {
         let upper = band.points.iter().rev().map(|&(x, _, high)| (x, high));
         let outline = clipped_area(lower.chain(upper).collect(), frame.low, frame.high);
         if outline.len() > 2 {
-            self.area(outline.into_iter().map(|point| frame.at(point)), band.colour);
+            self.area(
+                outline.into_iter().map(|point| frame.at(point)),
+                band.colour,
+            );
         }
     }
 
     /// Dashed lines, their labels moved apart where they would touch.
     fn levels(&mut self, levels: &[Level], frame: &Frame) {
-        let mut shown: Vec<&Level> = levels.iter().filter(|level| frame.shows(level.value)).collect();
+        let mut shown: Vec<&Level> = levels
+            .iter()
+            .filter(|level| frame.shows(level.value))
+            .collect();
         shown.sort_by(|a, b| b.value.total_cmp(&a.value));
         let apart = 1.15 * TEXT;
         let mut lowest = frame.bottom - apart * shown.len().saturating_sub(1) as f64;
@@ -373,8 +606,19 @@ impl Page {
             let colour = self.theme.text().over(self.theme.background(), 0.8);
             let dash = [(12.0, 7.0), (3.0, 5.0), (12.0, 4.0)][index % 3];
             self.line([(frame.left, y), (frame.right, y)], 2.0, colour, Some(dash));
-            self.line([(frame.right, y), (frame.right + 14.0, label)], 1.2, colour, None);
-            self.text((frame.right + 20.0, label + 0.36 * TEXT), Align::Left, &level.label, TEXT, false);
+            self.line(
+                [(frame.right, y), (frame.right + 14.0, label)],
+                1.2,
+                colour,
+                None,
+            );
+            self.text(
+                (frame.right + 20.0, label + 0.36 * TEXT),
+                Align::Left,
+                &level.label,
+                TEXT,
+                false,
+            );
         }
     }
 }
@@ -388,9 +632,20 @@ fn clipped(points: &[Point], low: f64, high: f64) -> Vec<Vec<Point>> {
         if a.1.max(b.1) < low || a.1.min(b.1) > high {
             continue;
         }
-        let entry = if inside(a.1) { a } else { crossing(a, b, if a.1 < low { low } else { high }) };
-        let exit = if inside(b.1) { b } else { crossing(a, b, if b.1 < low { low } else { high }) };
-        match pieces.last_mut().filter(|piece| piece.last() == Some(&entry)) {
+        let entry = if inside(a.1) {
+            a
+        } else {
+            crossing(a, b, if a.1 < low { low } else { high })
+        };
+        let exit = if inside(b.1) {
+            b
+        } else {
+            crossing(a, b, if b.1 < low { low } else { high })
+        };
+        match pieces
+            .last_mut()
+            .filter(|piece| piece.last() == Some(&entry))
+        {
             Some(piece) => piece.push(exit),
             None => pieces.push(vec![entry, exit]),
         }
@@ -426,7 +681,10 @@ fn clipped_area(outline: Vec<Point>, low: f64, high: f64) -> Vec<Point> {
 fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let longer = lines.last().map(|line| format!("{line} {word}")).filter(|line| text_width(line, size) <= width);
+        let longer = lines
+            .last()
+            .map(|line| format!("{line} {word}"))
+            .filter(|line| text_width(line, size) <= width);
         match (longer, lines.last_mut()) {
             (Some(longer), Some(line)) => *line = longer,
             _ => lines.push(clip(word, size, width)),
@@ -440,7 +698,10 @@ fn clip(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take((width / (0.25 * size)) as usize).collect();
+    let mut short: String = text
+        .chars()
+        .take((width / (0.25 * size)) as usize)
+        .collect();
     while !short.is_empty() && text_width(&short, size) + size > width {
         short.pop();
     }

@@ -9,8 +9,13 @@ pub(super) struct Colour(pub(super) u8, pub(super) u8, pub(super) u8);
 impl Colour {
     /// This colour laid over `ground`; `share` 1 covers it. Opaque, so that lines may cross themselves.
     pub(super) fn over(self, ground: Self, share: f64) -> Self {
-        let mix = |a: u8, b: u8| (f64::from(a) * share + f64::from(b) * (1.0 - share)).round() as u8;
-        Self(mix(self.0, ground.0), mix(self.1, ground.1), mix(self.2, ground.2))
+        let mix =
+            |a: u8, b: u8| (f64::from(a) * share + f64::from(b) * (1.0 - share)).round() as u8;
+        Self(
+            mix(self.0, ground.0),
+            mix(self.1, ground.1),
+            mix(self.2, ground.2),
+        )
     }
 }
 
@@ -47,6 +52,12 @@ impl Theme {
 
     pub(super) fn grid(self) -> Colour {
         self.text().over(self.background(), 0.12)
+    }
+
+    /// The colour of single runs beside their average in `colour`.
+    pub(super) fn faint(self, colour: Colour) -> Colour {
+        let share = if self == Self::Light { 0.45 } else { 0.6 };
+        colour.over(self.background(), share)
     }
 
     /// Colour of the `index`-th experiment, told apart by every common kind of colour blindness.
