@@ -24,14 +24,10 @@ pub mod stats;
 pub mod text;
 
 pub use commands::main;
-pub use thorndike_core as core;
-pub use thorndike_core::prelude;
-pub use thorndike_envs as envs;
+pub use thorndike_core::{self, prelude};
 #[cfg(feature = "torch")]
-pub use thorndike_dqn as dqn;
-#[cfg(feature = "torch")]
-pub use thorndike_nets as nets;
-pub use thorndike_tabular as tabular;
+pub use {thorndike_dqn, thorndike_nets};
+pub use {thorndike_envs, thorndike_tabular};
 
 use thorndike_core::Registry;
 
