@@ -1,1 +1,56 @@
-//! Traits, vector environments, replay, training loop, seeds, events and checkpoints of Thorndike
+//! Traits, vector environments, replay, training loop, seeds, events and checkpoints of Thorndike.
+//!
+//! Nine concepts carry everything: [`Space`], [`Env`], [`VectorEnv`], [`Array`], [`Actor`], [`Agent`],
+//! [`Recorder`], [`Registry`] and [`Seeds`]. An author writes typed code for one environment; the loop and
+//! the agents see contiguous rows for N of them. This crate knows no tensor library and no file format
+//! but its own checkpoints.
+//!
+//! The whole loop, as [`Trainer::run_until`] has it:
+//!
+//! ```text
+//! agent.act(&envs.batch().obs, Mode::Explore, &mut actions);
+//! envs.step(&actions);                        // true successors, rewards, endings
+//! agent.observe(&Transitions::new(envs.batch(), &actions));
+//! agent.update(&mut log)?;                    // learns, if it is due
+//! envs.advance();                             // ended episodes start anew
+//! ```
+
+pub use rand;
+
+mod agent;
+mod array;
+mod check;
+pub mod checkpoint;
+mod env;
+mod error;
+mod event;
+pub mod memory;
+mod registry;
+pub mod replay;
+mod schedule;
+mod seed;
+mod space;
+mod train;
+mod vector;
+
+pub use agent::{Actor, Agent, BuildContext, Device, EnvSteps, Mode, Transitions};
+pub use array::{Array, Element, Kind};
+pub use check::{check_env, check_vector_env};
+pub use env::{Action, Env, FiniteMdp, Status, Step};
+pub use error::{Error, Result, check_range};
+pub use event::{Event, Log, Recorder};
+pub use registry::Registry;
+pub use schedule::Schedule;
+pub use seed::{Rng, Seeds};
+pub use space::Space;
+pub use train::{Evaluation, Trainer, evaluate};
+pub use vector::{Batch, EnvOptions, EnvSpec, SyncVectorEnv, VectorEnv};
+
+/// What the author of an environment or an agent imports.
+pub mod prelude {
+    pub use crate::{
+        Actor, Agent, Array, BuildContext, Env, EnvSpec, Error, Event, FiniteMdp, Log, Mode,
+        Registry, Result, Rng, Seeds, Space, Status, Step, Transitions, VectorEnv,
+    };
+    pub use rand::RngExt;
+}

@@ -1,0 +1,204 @@
+//! Conformance of environments: what the loop and the agents rely on.
+
+use crate::array::{Array, Element, Kind};
+use crate::env::{Env, Step};
+use crate::error::Result;
+use crate::seed::{Rng, Seeds};
+use crate::space::Space;
+use crate::vector::{Batch, EnvOptions, SyncVectorEnv, VectorEnv};
+
+const STEPS: usize = 500;
+
+/// Checks `env` as a user's own test would: run it once on each environment that you write.
+///
+/// Takes random actions for some hundred steps and checks that observations lie in the space and are
+/// written in full, that rewards are finite, that the same seed gives the same episodes, and that a
+/// saved state goes on where it was.
+///
+/// # Errors
+/// The first rule that is broken, in one line.
+pub fn check_env<E: Env>(env: E) -> Result<(), String> {
+    let mut rng = Seeds::new(11).stream("check", 0);
+    written_in_full(&env, &mut rng)?;
+    let shared = std::sync::Arc::new(env);
+    check_vector_env(|options, seeds| {
+        let envs = SyncVectorEnv::new(Shared(shared.clone()), options, seeds)?;
+        Ok(Box::new(envs) as Box<dyn VectorEnv>)
+    })
+}
+
+/// Checks any batch of environments that `make` builds; see [`check_env`].
+///
+/// # Errors
+/// The first rule that is broken, in one line.
+pub fn check_vector_env<'a>(
+    make: impl Fn(&EnvOptions, Seeds) -> Result<Box<dyn VectorEnv + 'a>>,
+) -> Result<(), String> {
+    let options = EnvOptions {
+        num_envs: 3,
+        frame_stack: 2,
+        ..Default::default()
+    };
+    let make = |seed: u64| make(&options, Seeds::new(seed)).map_err(|e| e.to_string());
+    let mut envs = make(1)?;
+    let first = roll(&mut *envs, STEPS)?;
+    if first != roll(&mut *make(1)?, STEPS)? {
+        return Err("the same seed gave other episodes".into());
+    }
+    let Ok(saved) = envs.save() else {
+        return Ok(());
+    };
+    let mut copy = make(2)?;
+    copy.load(&saved).map_err(|e| e.to_string())?;
+    if roll(&mut *envs, STEPS)? != roll(&mut *copy, STEPS)? {
+        return Err("saved and loaded environments went on otherwise than the original".into());
+    }
+    envs.reset();
+    inside(&*envs, &envs.batch().obs)
+}
+
+/// Takes random actions and checks every step.
+fn roll(envs: &mut dyn VectorEnv, steps: usize) -> Result<Vec<Batch>, String> {
+    let mut rng = Seeds::new(3).stream("check", 1);
+    let mut actions = envs.new_actions();
+    let space = envs.spec().action_space.clone();
+    inside(envs, &envs.batch().obs)?;
+    (0..steps)
+        .map(|step| {
+            for row in 0..actions.rows() {
+                space.sample(&mut rng, &mut actions, row);
+            }
+            envs.step(&actions);
+            let batch = envs.batch().clone();
+            inside(envs, &batch.next_obs)?;
+            if let Some(reward) = batch.rewards.iter().find(|r| !r.is_finite()) {
+                return Err(format!("step {step} gave the reward {reward}"));
+            }
+            envs.advance();
+            inside(envs, &envs.batch().obs)?;
+            Ok(batch)
+        })
+        .collect()
+}
+
+fn inside(envs: &dyn VectorEnv, obs: &Array) -> Result<(), String> {
+    let space = envs.spec().observation_space();
+    match (0..obs.rows()).find(|&row| !space.contains(obs, row)) {
+        Some(row) => Err(format!(
+            "an observation of environment {row} lies outside {space}"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `observe` must write every item: two runs over different leftovers must agree.
+fn written_in_full<E: Env>(env: &E, rng: &mut Rng) -> Result<(), String> {
+    let state = env.reset(rng);
+    let len = env.observation_space().len();
+    let observe_over = |leftover: E::Obs| {
+        let mut obs = vec![leftover; len];
+        env.observe(&state, &mut obs);
+        obs
+    };
+    let mut other = Array::zeros::<E::Obs>(1, 1);
+    match E::Obs::KIND {
+        Kind::F32 => other.as_mut_slice::<f32>()[0] = 0.625,
+        Kind::U8 => other.as_mut_slice::<u8>()[0] = 170,
+        Kind::I32 => other.as_mut_slice::<i32>()[0] = -7,
+    }
+    if observe_over(E::Obs::default()) != observe_over(other.as_slice::<E::Obs>()[0]) {
+        return Err("`observe` leaves items of the observation unwritten".into());
+    }
+    Ok(())
+}
+
+/// The same rules for several batches.
+struct Shared<E>(std::sync::Arc<E>);
+
+impl<E: Env> Env for Shared<E> {
+    type State = E::State;
+    type Obs = E::Obs;
+    type Action = E::Action;
+    fn observation_space(&self) -> Space {
+        self.0.observation_space()
+    }
+    fn action_space(&self) -> Space {
+        self.0.action_space()
+    }
+    fn reset(&self, rng: &mut Rng) -> E::State {
+        self.0.reset(rng)
+    }
+    fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
+        self.0.step(state, action, rng)
+    }
+    fn observe(&self, state: &E::State, obs: &mut [E::Obs]) {
+        self.0.observe(state, obs);
+    }
+    fn time_limit(&self) -> Option<u32> {
+        self.0.time_limit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Breaks one rule, by choice.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fault {
+        None,
+        OutsideTheSpace,
+        Unwritten,
+        NanReward,
+    }
+
+    impl Env for Fault {
+        type State = i32;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(10)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn reset(&self, _: &mut Rng) -> i32 {
+            0
+        }
+        fn step(&self, state: &mut i32, _: usize, _: &mut Rng) -> Step {
+            *state += 1;
+            let reward = if *self == Fault::NanReward {
+                f32::NAN
+            } else {
+                0.0
+            };
+            let end = if *self == Fault::OutsideTheSpace {
+                11
+            } else {
+                9
+            };
+            if *state == end {
+                Step::terminal(reward)
+            } else {
+                Step::running(reward)
+            }
+        }
+        fn observe(&self, state: &i32, obs: &mut [i32]) {
+            if *self != Fault::Unwritten {
+                obs[0] = *state;
+            }
+        }
+    }
+
+    #[test]
+    fn a_sound_environment_passes_and_each_fault_is_named() {
+        assert_eq!(check_env(Fault::None), Ok(()));
+        for (fault, part) in [
+            (Fault::OutsideTheSpace, "lies outside"),
+            (Fault::Unwritten, "unwritten"),
+            (Fault::NanReward, "reward NaN"),
+        ] {
+            assert!(check_env(fault).unwrap_err().contains(part));
+        }
+    }
+}

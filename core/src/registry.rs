@@ -1,0 +1,269 @@
+//! What exists under which id: environments and agents.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::agent::{Agent, BuildContext};
+use crate::env::{Env, FiniteMdp};
+use crate::error::{Error, Result};
+use crate::seed::Seeds;
+use crate::vector::{EnvOptions, SyncVectorEnv, VectorEnv};
+
+type Resolve = Box<dyn Fn(&Value) -> Result<Value> + Send + Sync>;
+type MakeEnvs = Box<dyn Fn(&Value, &EnvOptions, Seeds) -> Result<Box<dyn VectorEnv>> + Send + Sync>;
+type MakeFinite = Box<dyn Fn(&Value) -> Result<Box<dyn FiniteMdp>> + Send + Sync>;
+type MakeAgent = Box<dyn Fn(&Value, &BuildContext<'_>) -> Result<Box<dyn Agent>> + Send + Sync>;
+
+/// Environments and agents by id. The constructor is the registration: the type of the configuration
+/// is inferred from it.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use thorndike_core::{Env, EnvOptions, Registry, Result, Rng, Seeds, Space, Step};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct CoinConfig { prize: f32 }
+/// struct Coin { prize: f32 }
+/// impl Coin { fn new(c: &CoinConfig) -> Result<Self> { Ok(Self { prize: c.prize }) } }
+/// # impl Env for Coin {
+/// #     type State = (); type Obs = i32; type Action = usize;
+/// #     fn observation_space(&self) -> Space { Space::Discrete(1) }
+/// #     fn action_space(&self) -> Space { Space::Discrete(2) }
+/// #     fn reset(&self, _: &mut Rng) {}
+/// #     fn step(&self, _: &mut (), _: usize, _: &mut Rng) -> Step { Step::terminal(self.prize) }
+/// #     fn observe(&self, _: &(), obs: &mut [i32]) { obs[0] = 0 }
+/// # }
+/// let registry = Registry::new().env("coin", Coin::new);
+/// let options = EnvOptions::default();
+/// let made = registry.make_envs("coin", &serde_json::json!({ "prize": 2.0 }), &options, Seeds::new(1));
+/// assert!(made.is_ok());
+/// let error = registry.make_envs("coin", &serde_json::json!({ "price": 2.0 }), &options, Seeds::new(1));
+/// assert!(error.err().unwrap().to_string().contains("unknown field `price`, expected `prize`"));
+/// ```
+#[derive(Default)]
+pub struct Registry {
+    envs: BTreeMap<&'static str, EnvEntry>,
+    agents: BTreeMap<&'static str, AgentEntry>,
+}
+
+struct EnvEntry {
+    resolve: Resolve,
+    make: MakeEnvs,
+    finite: Option<MakeFinite>,
+}
+
+struct AgentEntry {
+    resolve: Resolve,
+    make: MakeAgent,
+}
+
+impl Registry {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an environment built by `make` from its configuration.
+    ///
+    /// # Panics
+    /// If the id is taken.
+    pub fn env<C, E, F>(self, id: &'static str, make: F) -> Self
+    where
+        C: DeserializeOwned + Serialize,
+        E: Env + 'static,
+        F: Fn(&C) -> Result<E> + Send + Sync + 'static,
+    {
+        let make: MakeEnvs = Box::new(move |params, options, seeds| {
+            let env = make(&parse::<C>(params)?)?;
+            let envs = SyncVectorEnv::new(env, options, seeds)?;
+            Ok(Box::new(envs) as Box<dyn VectorEnv>)
+        });
+        self.add_env::<C>(id, make, None)
+    }
+
+    /// Adds an environment with known dynamics: exact solutions can be drawn beside learned ones.
+    ///
+    /// # Panics
+    /// If the id is taken.
+    pub fn finite_env<C, E, F>(self, id: &'static str, make: F) -> Self
+    where
+        C: DeserializeOwned + Serialize,
+        E: Env + FiniteMdp + 'static,
+        F: Fn(&C) -> Result<E> + Clone + Send + Sync + 'static,
+    {
+        let again = make.clone();
+        let finite: MakeFinite =
+            Box::new(move |params| Ok(Box::new(again(&parse::<C>(params)?)?) as _));
+        let mut this = self.env(id, make);
+        this.envs.get_mut(id).expect("just added").finite = Some(finite);
+        this
+    }
+
+    /// Adds an environment that is a batch by itself: natively vectorised, or a foreign simulator.
+    ///
+    /// # Panics
+    /// If the id is taken.
+    pub fn vector_env<C, V, F>(self, id: &'static str, make: F) -> Self
+    where
+        C: DeserializeOwned + Serialize,
+        V: VectorEnv + 'static,
+        F: Fn(&C, &EnvOptions, Seeds) -> Result<V> + Send + Sync + 'static,
+    {
+        let make: MakeEnvs = Box::new(move |params, options, seeds| {
+            Ok(Box::new(make(&parse::<C>(params)?, options, seeds)?) as Box<dyn VectorEnv>)
+        });
+        self.add_env::<C>(id, make, None)
+    }
+
+    fn add_env<C: DeserializeOwned + Serialize>(
+        mut self,
+        id: &'static str,
+        make: MakeEnvs,
+        finite: Option<MakeFinite>,
+    ) -> Self {
+        let resolve: Resolve = Box::new(|params| resolve::<C>(params));
+        let old = self.envs.insert(
+            id,
+            EnvEntry {
+                resolve,
+                make,
+                finite,
+            },
+        );
+        assert!(old.is_none(), "two environments are named \"{id}\"");
+        self
+    }
+
+    /// Adds an agent built by `make` from its configuration.
+    ///
+    /// # Panics
+    /// If the id is taken.
+    pub fn agent<C, A, F>(mut self, id: &'static str, make: F) -> Self
+    where
+        C: DeserializeOwned + Serialize,
+        A: Agent + 'static,
+        F: Fn(&C, &BuildContext<'_>) -> Result<A> + Send + Sync + 'static,
+    {
+        let make: MakeAgent = Box::new(move |params, context| {
+            Ok(Box::new(make(&parse::<C>(params)?, context)?) as Box<dyn Agent>)
+        });
+        let resolve: Resolve = Box::new(|params| resolve::<C>(params));
+        let old = self.agents.insert(id, AgentEntry { resolve, make });
+        assert!(old.is_none(), "two agents are named \"{id}\"");
+        self
+    }
+
+    /// Ids of the environments, sorted.
+    pub fn env_ids(&self) -> impl Iterator<Item = &'static str> {
+        self.envs.keys().copied()
+    }
+
+    /// Ids of the agents, sorted.
+    pub fn agent_ids(&self) -> impl Iterator<Item = &'static str> {
+        self.agents.keys().copied()
+    }
+
+    /// `params` of environment `id` with all defaults filled in.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or [`Error::Config`] with the key under `env`.
+    pub fn resolve_env(&self, id: &str, params: &Value) -> Result<Value> {
+        (self.env_entry(id)?.resolve)(params).map_err(|e| e.under("env.params"))
+    }
+
+    /// `params` of agent `id` with all defaults filled in.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or [`Error::Config`] with the key under `agent`.
+    pub fn resolve_agent(&self, id: &str, params: &Value) -> Result<Value> {
+        (self.agent_entry(id)?.resolve)(params).map_err(|e| e.under("agent.params"))
+    }
+
+    /// Builds environments.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or [`Error::Config`] with the key under `env`.
+    pub fn make_envs(
+        &self,
+        id: &str,
+        params: &Value,
+        options: &EnvOptions,
+        seeds: Seeds,
+    ) -> Result<Box<dyn VectorEnv>> {
+        let entry = self.env_entry(id)?;
+        options.check().map_err(|e| e.under("env"))?;
+        (entry.make)(params, options, seeds).map_err(|e| e.under("env.params"))
+    }
+
+    /// The dynamics of environment `id`, if they are known.
+    ///
+    /// # Errors
+    /// As [`make_envs`](Registry::make_envs).
+    pub fn make_finite(&self, id: &str, params: &Value) -> Result<Option<Box<dyn FiniteMdp>>> {
+        let entry = self.env_entry(id)?;
+        let made = entry
+            .finite
+            .as_ref()
+            .map(|finite| finite(params))
+            .transpose();
+        made.map_err(|e| e.under("env.params"))
+    }
+
+    /// Builds an agent.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Config`] with the key under `agent`, or [`Error::Space`] if the agent
+    /// cannot take the environment.
+    pub fn make_agent(
+        &self,
+        id: &str,
+        params: &Value,
+        context: &BuildContext<'_>,
+    ) -> Result<Box<dyn Agent>> {
+        (self.agent_entry(id)?.make)(params, context).map_err(|e| e.under("agent.params"))
+    }
+
+    fn env_entry(&self, id: &str) -> Result<&EnvEntry> {
+        self.envs.get(id).ok_or_else(|| Error::Unknown {
+            kind: "environment",
+            id: id.to_owned(),
+            known: self.env_ids().map(str::to_owned).collect(),
+        })
+    }
+
+    fn agent_entry(&self, id: &str) -> Result<&AgentEntry> {
+        self.agents.get(id).ok_or_else(|| Error::Unknown {
+            kind: "agent",
+            id: id.to_owned(),
+            known: self.agent_ids().map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// Reads a configuration; absent means all defaults.
+fn parse<C: DeserializeOwned>(params: &Value) -> Result<C> {
+    let empty = Value::Object(serde_json::Map::new());
+    let params = if params.is_null() { &empty } else { params };
+    serde_path_to_error::deserialize(params).map_err(|e| {
+        let path = e.path().to_string();
+        let key = if path == "." { String::new() } else { path };
+        Error::config(key, e.into_inner().to_string())
+    })
+}
+
+fn resolve<C: DeserializeOwned + Serialize>(params: &Value) -> Result<Value> {
+    serde_json::to_value(parse::<C>(params)?).map_err(|e| Error::Backend(Box::new(e)))
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("envs", &self.envs.keys())
+            .field("agents", &self.agents.keys())
+            .finish()
+    }
+}

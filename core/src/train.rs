@@ -1,0 +1,394 @@
+//! The training loop, and evaluation.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::{Actor, Agent, EnvSteps, Mode, Transitions};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::event::{Event, Log, Recorder};
+use crate::vector::VectorEnv;
+
+/// Environments and an agent that learns in them.
+///
+/// *Design.* No callbacks: the caller asks to run until a step, and then evaluates, saves or stops. Where
+/// the caller pauses changes nothing in the result.
+pub struct Trainer {
+    envs: Box<dyn VectorEnv>,
+    agent: Box<dyn Agent>,
+    actions: Array,
+    log_every: EnvSteps,
+    counters: Counters,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Counters {
+    step: EnvSteps,
+    next_log: EnvSteps,
+    returns: Vec<f64>,
+    lengths: Vec<u32>,
+}
+
+impl Trainer {
+    /// Training of `agent` in `envs` from step 0; agents report numbers about every `log_every` environment
+    /// steps.
+    pub fn new(envs: Box<dyn VectorEnv>, agent: Box<dyn Agent>, log_every: EnvSteps) -> Self {
+        let n = envs.spec().num_envs;
+        Self {
+            actions: envs.new_actions(),
+            envs,
+            agent,
+            log_every: log_every.max(1),
+            counters: Counters {
+                step: 0,
+                next_log: log_every.max(1),
+                returns: vec![0.0; n],
+                lengths: vec![0; n],
+            },
+        }
+    }
+
+    /// Environment steps so far.
+    pub fn step(&self) -> EnvSteps {
+        self.counters.step
+    }
+
+    /// The agent.
+    pub fn agent(&mut self) -> &mut dyn Agent {
+        &mut *self.agent
+    }
+
+    /// The environments.
+    pub fn envs(&self) -> &dyn VectorEnv {
+        &*self.envs
+    }
+
+    /// Runs until at least `step` environment steps were made: the next multiple of the number of environments.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if a reward or a loss is no finite number; errors of agent and recorder.
+    pub fn run_until(&mut self, step: EnvSteps, recorder: &mut dyn Recorder) -> Result<()> {
+        let Self {
+            envs,
+            agent,
+            actions,
+            log_every,
+            counters,
+        } = self;
+        let n = envs.spec().num_envs as EnvSteps;
+        while counters.step < step {
+            agent.act(&envs.batch().obs, Mode::Explore, actions);
+            envs.step(actions);
+            counters.step += n;
+            counters.count(envs.as_ref(), recorder)?;
+            agent.observe(&Transitions::new(envs.batch(), actions));
+            let mut log = Log::new(recorder, counters.step, counters.step >= counters.next_log);
+            agent.update(&mut log)?;
+            if log.used() {
+                counters.next_log = (counters.step / *log_every + 1) * *log_every;
+            }
+            envs.advance();
+        }
+        Ok(())
+    }
+
+    /// Writes counters, environments and agent into the folder `dir`.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or the environments cannot be saved.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let write = |name: &str, bytes: Vec<u8>| {
+            let path = dir.join(name);
+            fs::write(&path, bytes).map_err(Error::io(path))
+        };
+        let counters =
+            postcard::to_stdvec(&self.counters).map_err(|e| Error::Backend(Box::new(e)))?;
+        write("trainer.bin", counters)?;
+        write("envs.bin", self.envs.save()?)?;
+        let agent = dir.join("agent");
+        fs::create_dir_all(&agent).map_err(Error::io(&agent))?;
+        self.agent.save(&agent)
+    }
+
+    /// Takes back what [`save`](Trainer::save) wrote.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged, or of another run.
+    pub fn load(&mut self, dir: &Path) -> Result<()> {
+        let path = dir.join("trainer.bin");
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let counters: Counters = postcard::from_bytes(&bytes)
+            .map_err(|e| Error::checkpoint(&path, format!("cannot be read: {e}")))?;
+        let n = self.envs.spec().num_envs;
+        if counters.returns.len() != n || counters.lengths.len() != n {
+            return Err(Error::checkpoint(
+                &path,
+                format!("is not of a run with {n} environments"),
+            ));
+        }
+        let path = dir.join("envs.bin");
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        self.envs
+            .load(&bytes)
+            .map_err(|e| Error::checkpoint(&path, e.to_string()))?;
+        self.agent.load(&dir.join("agent"))?;
+        self.counters = counters;
+        Ok(())
+    }
+}
+
+impl Counters {
+    /// Adds up rewards and reports ended episodes.
+    #[inline]
+    fn count(&mut self, envs: &dyn VectorEnv, recorder: &mut dyn Recorder) -> Result<()> {
+        let batch = envs.batch();
+        let rows = self.returns.iter_mut().zip(&mut self.lengths);
+        for (row, ((sum, length), (&reward, &status))) in rows
+            .zip(batch.rewards.iter().zip(&batch.status))
+            .enumerate()
+        {
+            if !reward.is_finite() {
+                return Err(Error::Diverged {
+                    step: self.step,
+                    what: format!("the reward of environment {row} is {reward}"),
+                });
+            }
+            *sum += f64::from(reward);
+            *length += 1;
+            if status.is_over() {
+                recorder.record(&Event::Episode {
+                    step: self.step,
+                    env: row as u32,
+                    episode_return: *sum,
+                    length: *length,
+                    status,
+                })?;
+                *sum = 0.0;
+                *length = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`evaluate`] saw.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Return of each episode, in the order of environments and then of episodes.
+    pub returns: Vec<f64>,
+    /// Steps of the agent in each episode.
+    pub lengths: Vec<u32>,
+    /// The one action that was taken in every step, if there was only one: often the sign of an agent that
+    /// has learned nothing.
+    pub only_action: Option<i32>,
+}
+
+impl Evaluation {
+    /// Mean return.
+    pub fn mean(&self) -> f64 {
+        self.returns.iter().sum::<f64>() / self.returns.len() as f64
+    }
+
+    /// Standard deviation of the returns (population).
+    pub fn std(&self) -> f64 {
+        let mean = self.mean();
+        let squares: f64 = self.returns.iter().map(|r| (r - mean).powi(2)).sum();
+        (squares / self.returns.len() as f64).sqrt()
+    }
+}
+
+/// Plays `episodes` episodes greedily, from the start, in `envs`, which must be environments of its own.
+///
+/// Every environment plays a fixed share of the episodes. (Counting whichever episodes end first would
+/// prefer short ones.) Give `envs` a time limit: a greedy policy can run in a circle.
+pub fn evaluate(envs: &mut dyn VectorEnv, actor: &mut dyn Actor, episodes: usize) -> Evaluation {
+    let n = envs.spec().num_envs;
+    let share = |row: usize| episodes / n + usize::from(row < episodes % n);
+    let mut played: Vec<Vec<(f64, u32)>> =
+        (0..n).map(|row| Vec::with_capacity(share(row))).collect();
+    let mut running = vec![(0.0, 0); n];
+    let mut actions = envs.new_actions();
+    let discrete = envs.spec().action_space.discrete().is_some();
+    let mut seen_actions: (i32, i32) = (i32::MAX, i32::MIN);
+    let mut left = episodes;
+    while left > 0 {
+        actor.act(&envs.batch().obs, Mode::Exploit, &mut actions);
+        envs.step(&actions);
+        let batch = envs.batch();
+        for row in 0..n {
+            if played[row].len() == share(row) {
+                continue;
+            }
+            if discrete {
+                let action = actions.row::<i32>(row)[0];
+                seen_actions = (seen_actions.0.min(action), seen_actions.1.max(action));
+            }
+            running[row].0 += f64::from(batch.rewards[row]);
+            running[row].1 += 1;
+            if batch.status[row].is_over() {
+                played[row].push(std::mem::take(&mut running[row]));
+                left -= 1;
+            }
+        }
+        envs.advance();
+    }
+    let (returns, lengths) = played.into_iter().flatten().unzip();
+    Evaluation {
+        returns,
+        lengths,
+        only_action: (seen_actions.0 == seen_actions.1).then_some(seen_actions.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Env, Status, Step};
+    use crate::seed::{Rng, Seeds};
+    use crate::space::Space;
+    use crate::vector::{EnvOptions, SyncVectorEnv};
+    use rand::RngExt;
+
+    /// Lasts 1 or 20 steps, drawn at the start; reward 1 a step, or `reward` in the first.
+    struct Lengths {
+        reward: f32,
+    }
+
+    impl Env for Lengths {
+        type State = u32;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(21)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn reset(&self, rng: &mut Rng) -> u32 {
+            if rng.random::<bool>() { 1 } else { 20 }
+        }
+        fn step(&self, left: &mut u32, _: usize, _: &mut Rng) -> Step {
+            *left -= 1;
+            if *left == 0 {
+                Step::terminal(self.reward)
+            } else {
+                Step::running(self.reward)
+            }
+        }
+        fn observe(&self, left: &u32, obs: &mut [i32]) {
+            obs[0] = *left as i32;
+        }
+    }
+
+    /// Counts what it is shown.
+    #[derive(Default)]
+    struct Watcher {
+        updates: u64,
+    }
+
+    impl Actor for Watcher {
+        fn act(&mut self, obs: &Array, _: Mode, actions: &mut Array) {
+            for row in 0..obs.rows() {
+                actions.row_mut::<i32>(row)[0] = obs.row::<i32>(row)[0] % 2;
+            }
+        }
+    }
+
+    impl Agent for Watcher {
+        fn observe(&mut self, _: &Transitions<'_>) {}
+        fn update(&mut self, log: &mut Log<'_>) -> Result<()> {
+            self.updates += 1;
+            if self.updates.is_multiple_of(3) {
+                log.scalar("updates", self.updates as f64)?;
+            }
+            Ok(())
+        }
+        fn save(&self, dir: &Path) -> Result<()> {
+            fs::write(dir.join("n"), self.updates.to_le_bytes()).map_err(Error::io(dir))
+        }
+        fn load(&mut self, dir: &Path) -> Result<()> {
+            let bytes = fs::read(dir.join("n")).map_err(Error::io(dir))?;
+            self.updates = u64::from_le_bytes(bytes.try_into().unwrap());
+            Ok(())
+        }
+    }
+
+    fn envs(num_envs: usize, reward: f32) -> Box<dyn VectorEnv> {
+        let options = EnvOptions {
+            num_envs,
+            ..Default::default()
+        };
+        Box::new(SyncVectorEnv::new(Lengths { reward }, &options, Seeds::new(5)).unwrap())
+    }
+
+    #[test]
+    fn evaluation_over_many_environments_does_not_prefer_short_episodes() {
+        let evaluation = evaluate(&mut *envs(64, 1.0), &mut Watcher::default(), 640);
+        assert_eq!(evaluation.returns.len(), 640);
+        // Mean length 10.5, standard deviation 9.5 / sqrt(640) = 0.38: five of them.
+        assert!(
+            (evaluation.mean() - 10.5).abs() < 1.9,
+            "{}",
+            evaluation.mean()
+        );
+    }
+
+    #[test]
+    fn where_the_caller_pauses_changes_nothing() {
+        let run = |stops: &[u64]| {
+            let mut events: Vec<Event<'static>> = Vec::new();
+            let mut trainer = Trainer::new(envs(2, 1.0), Box::new(Watcher::default()), 10);
+            for &stop in stops {
+                trainer.run_until(stop, &mut events).unwrap();
+            }
+            events
+        };
+        let events = run(&[200]);
+        assert_eq!(events, run(&[1, 2, 17, 30, 200]));
+        assert!(events.iter().any(|e| matches!(e, Event::Scalar { .. })));
+        assert!(events.iter().any(|e| matches!(
+            e,
+            Event::Episode {
+                status: Status::Terminated,
+                ..
+            }
+        )));
+    }
+
+    #[test]
+    fn a_loaded_trainer_goes_on_where_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut all: Vec<Event<'static>> = Vec::new();
+        let mut trainer = Trainer::new(envs(3, 1.0), Box::new(Watcher::default()), 10);
+        trainer.run_until(100, &mut all).unwrap();
+        trainer.save(dir.path()).unwrap();
+        let mark = all.len();
+        trainer.run_until(300, &mut all).unwrap();
+
+        let mut rest: Vec<Event<'static>> = Vec::new();
+        let mut again = Trainer::new(envs(3, 1.0), Box::new(Watcher::default()), 10);
+        again.load(dir.path()).unwrap();
+        again.run_until(300, &mut rest).unwrap();
+        assert_eq!(rest, all[mark..]);
+    }
+
+    #[test]
+    fn a_reward_that_is_no_number_stops_the_run() {
+        let mut trainer = Trainer::new(envs(1, f32::NAN), Box::new(Watcher::default()), 10);
+        let error = trainer.run_until(10, &mut ()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the reward of environment 0 is NaN at environment step 1"
+        );
+    }
+}

@@ -1,0 +1,615 @@
+//! N environments stepped together: where types are erased.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::array::{Array, Element, Kind};
+use crate::env::{Action, Env, Status, action_kind};
+use crate::error::{Error, Result};
+use crate::seed::{Rng, Seeds};
+use crate::space::Space;
+
+/// How environments are put together into a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvOptions {
+    /// Environments stepped together.
+    pub num_envs: usize,
+    /// Environment steps after which an episode is truncated; absent: the environment's own limit; 0: none.
+    pub time_limit: Option<u32>,
+    /// Successive observations shown together, oldest first; the first one is repeated at a start.
+    pub frame_stack: usize,
+    /// Times an action is applied; rewards add up, and the time limit counts every one.
+    pub action_repeat: u32,
+}
+
+impl Default for EnvOptions {
+    fn default() -> Self {
+        Self {
+            num_envs: 1,
+            time_limit: None,
+            frame_stack: 1,
+            action_repeat: 1,
+        }
+    }
+}
+
+impl EnvOptions {
+    /// Most environments in one batch.
+    pub const MAX_ENVS: usize = 1 << 20;
+
+    /// # Errors
+    /// [`Error::Config`] if a number is out of range.
+    pub fn check(&self) -> Result<()> {
+        let range = |key: &str, value: usize, max: usize| {
+            if (1..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::config(
+                    key,
+                    format!("{value} is out of range; give 1 to {max}"),
+                ))
+            }
+        };
+        range("num_envs", self.num_envs, Self::MAX_ENVS)?;
+        range("frame_stack", self.frame_stack, 1024)?;
+        range("action_repeat", self.action_repeat as usize, 1024)
+    }
+}
+
+/// What an agent must know of its environments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnvSpec {
+    /// Space of one frame: the newest observation, without the stack.
+    pub frame_space: Space,
+    /// Scalar of the observations.
+    pub obs_kind: Kind,
+    /// Space of one action.
+    pub action_space: Space,
+    /// Rows of a batch.
+    pub num_envs: usize,
+    /// Environment steps after which an episode is truncated.
+    pub time_limit: Option<u32>,
+    /// Frames in an observation row.
+    pub frame_stack: usize,
+    /// Times an action is applied.
+    pub action_repeat: u32,
+    /// Mean return from which the problem counts as solved.
+    pub reward_threshold: Option<f32>,
+}
+
+impl EnvSpec {
+    /// Space of an observation row: `frame_stack` frames.
+    pub fn observation_space(&self) -> Space {
+        self.frame_space.stacked(self.frame_stack)
+    }
+
+    /// Scalar of the action rows.
+    pub fn action_kind(&self) -> Kind {
+        action_kind(&self.action_space)
+    }
+
+    /// Number of actions, for agents that take nothing but a discrete choice.
+    ///
+    /// # Errors
+    /// [`Error::Space`] naming `agent` if actions are something else.
+    pub fn num_actions(&self, agent: &str) -> Result<usize> {
+        self.action_space.discrete().ok_or_else(|| Error::Space {
+            what: format!("{agent}: action space"),
+            expected: "discrete actions".into(),
+            found: self.action_space.to_string(),
+        })
+    }
+
+    /// Number of states, for agents that keep a table.
+    ///
+    /// # Errors
+    /// [`Error::Space`] naming `agent` if observations are something else.
+    pub fn num_states(&self, agent: &str) -> Result<usize> {
+        match self.observation_space() {
+            Space::Discrete(n) if self.obs_kind == Kind::I32 => Ok(n),
+            other => Err(Error::Space {
+                what: format!("{agent}: observation space"),
+                expected: "discrete states".into(),
+                found: other.to_string(),
+            }),
+        }
+    }
+}
+
+/// One step of N environments. Row `i` belongs to environment `i`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// What the actor sees now, `[num_envs, observation row]`.
+    pub obs: Array,
+    /// What the last step led to: true successors, also where an episode ended.
+    pub next_obs: Array,
+    /// Rewards of the last step.
+    pub rewards: Vec<f32>,
+    /// Whether and how episodes ended in the last step.
+    pub status: Vec<Status>,
+}
+
+/// N environments stepped together. Object safe.
+///
+/// *Design.* `step` writes true successors and `advance` starts ended episodes anew: there is no final
+/// observation to fetch from elsewhere, no reset that could be stored as a transition, and no copy of
+/// the successor to forget.
+pub trait VectorEnv: Send {
+    /// Spaces and options.
+    fn spec(&self) -> &EnvSpec;
+    /// The current observations and the last step.
+    fn batch(&self) -> &Batch;
+    /// A zeroed array of the right form for [`step`](VectorEnv::step).
+    fn new_actions(&self) -> Array {
+        Array::zeros_of(
+            self.spec().action_kind(),
+            self.spec().num_envs,
+            self.spec().action_space.len(),
+        )
+    }
+    /// Starts every episode anew.
+    fn reset(&mut self);
+    /// Applies one action per row; writes `next_obs`, `rewards` and `status`.
+    fn step(&mut self, actions: &Array);
+    /// Starts ended episodes anew and makes the successors the current observations.
+    fn advance(&mut self);
+    /// Everything that changes, as bytes.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if a foreign simulator cannot be saved; resuming then starts new episodes.
+    fn save(&self) -> Result<Vec<u8>>;
+    /// Takes back what [`save`](VectorEnv::save) gave.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the bytes do not fit these environments.
+    fn load(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Text picture of environment `index`.
+    fn render(&self, index: usize) -> Option<String> {
+        let _ = index;
+        None
+    }
+}
+
+/// N environments of one type, stepped one after another on the calling thread.
+///
+/// Row `i` draws from the stream `env/i`, so its episodes do not depend on how many rows there are.
+pub struct SyncVectorEnv<E: Env> {
+    env: E,
+    spec: EnvSpec,
+    batch: Batch,
+    states: Vec<E::State>,
+    rngs: Vec<Rng>,
+    elapsed: Vec<u32>,
+    any_over: bool,
+}
+
+/// What [`SyncVectorEnv::save`] writes.
+#[derive(Serialize, Deserialize)]
+struct Saved<S> {
+    states: Vec<S>,
+    rngs: Vec<Rng>,
+    elapsed: Vec<u32>,
+    obs: Array,
+}
+
+impl<E: Env> SyncVectorEnv<E> {
+    /// `options.num_envs` environments under the rules `env`, each at the start of an episode.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if an option is out of range; [`Error::Space`] if the actions of `env` are not of
+    /// the type that its action space asks for.
+    pub fn new(env: E, options: &EnvOptions, seeds: Seeds) -> Result<Self> {
+        options.check()?;
+        let spec = EnvSpec {
+            frame_space: env.observation_space(),
+            obs_kind: E::Obs::KIND,
+            action_space: env.action_space(),
+            num_envs: options.num_envs,
+            time_limit: options
+                .time_limit
+                .or(env.time_limit())
+                .filter(|&limit| limit > 0),
+            frame_stack: options.frame_stack,
+            action_repeat: options.action_repeat,
+            reward_threshold: env.reward_threshold(),
+        };
+        if !E::Action::fits(&spec.action_space) {
+            return Err(Error::Space {
+                what: "environment: action space".into(),
+                expected: format!("the space of {}", std::any::type_name::<E::Action>()),
+                found: spec.action_space.to_string(),
+            });
+        }
+        let n = options.num_envs;
+        let mut rngs: Vec<Rng> = (0..n).map(|i| seeds.stream("env", i as u64)).collect();
+        let obs = Array::zeros::<E::Obs>(n, spec.observation_space().len());
+        let mut this = Self {
+            states: rngs.iter_mut().map(|rng| env.reset(rng)).collect(),
+            batch: Batch {
+                next_obs: obs.clone(),
+                obs,
+                rewards: vec![0.0; n],
+                status: vec![Status::Running; n],
+            },
+            env,
+            spec,
+            rngs,
+            elapsed: vec![0; n],
+            any_over: false,
+        };
+        for row in 0..n {
+            observe_start(
+                &this.env,
+                &this.states[row],
+                this.batch.obs.row_mut(row),
+                this.spec.frame_stack,
+            );
+        }
+        Ok(this)
+    }
+
+    /// The rules.
+    pub fn env(&self) -> &E {
+        &self.env
+    }
+
+    /// The states, one a row.
+    pub fn states(&self) -> &[E::State] {
+        &self.states
+    }
+}
+
+/// Fills a stack with the first observation of an episode.
+fn observe_start<E: Env>(env: &E, state: &E::State, row: &mut [E::Obs], stack: usize) {
+    let frame = row.len() / stack;
+    env.observe(state, &mut row[..frame]);
+    for k in 1..stack {
+        row.copy_within(..frame, k * frame);
+    }
+}
+
+impl<E: Env> VectorEnv for SyncVectorEnv<E> {
+    fn spec(&self) -> &EnvSpec {
+        &self.spec
+    }
+
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn reset(&mut self) {
+        self.batch.status.fill(Status::Truncated);
+        self.any_over = true;
+        self.advance();
+        self.batch.status.fill(Status::Running);
+    }
+
+    fn step(&mut self, actions: &Array) {
+        let Self {
+            env,
+            spec,
+            batch,
+            states,
+            rngs,
+            elapsed,
+            any_over,
+        } = self;
+        let limit = spec.time_limit.unwrap_or(u32::MAX);
+        let stack = spec.frame_stack;
+        let repeat = spec.action_repeat;
+        let cols = batch.obs.cols();
+        let frame = cols / stack;
+        let actions = actions
+            .as_slice::<<E::Action as Action>::Scalar>()
+            .chunks_exact(actions.cols());
+        let obs = batch.obs.as_slice::<E::Obs>().chunks_exact(cols);
+        let next_obs = batch
+            .next_obs
+            .as_mut_slice::<E::Obs>()
+            .chunks_exact_mut(cols);
+        let rows = (states.iter_mut().zip(rngs).zip(elapsed))
+            .zip(actions.zip(obs).zip(next_obs))
+            .zip(batch.rewards.iter_mut().zip(&mut batch.status));
+        let mut over = false;
+        for ((((state, rng), elapsed), ((action, obs), next_obs)), (reward, status)) in rows {
+            let action = E::Action::read(action);
+            let mut step = env.step(state, action, rng);
+            *elapsed += 1;
+            for _ in 1..repeat {
+                if step.status.is_over() || *elapsed >= limit {
+                    break;
+                }
+                let again = env.step(state, action, rng);
+                *elapsed += 1;
+                step.reward += again.reward;
+                step.status = again.status;
+            }
+            if step.status == Status::Running && *elapsed >= limit {
+                step.status = Status::Truncated;
+            }
+            if stack > 1 {
+                next_obs[..cols - frame].copy_from_slice(&obs[frame..]);
+            }
+            env.observe(state, &mut next_obs[cols - frame..]);
+            *reward = step.reward;
+            *status = step.status;
+            over |= step.status.is_over();
+        }
+        *any_over = over;
+    }
+
+    fn advance(&mut self) {
+        if self.any_over {
+            let cols = self.batch.obs.cols();
+            let rows = (self
+                .states
+                .iter_mut()
+                .zip(&mut self.rngs)
+                .zip(&mut self.elapsed))
+            .zip(
+                self.batch
+                    .next_obs
+                    .as_mut_slice::<E::Obs>()
+                    .chunks_exact_mut(cols),
+            )
+            .zip(&self.batch.status);
+            for ((((state, rng), elapsed), obs), status) in rows {
+                if status.is_over() {
+                    *state = self.env.reset(rng);
+                    *elapsed = 0;
+                    observe_start(&self.env, state, obs, self.spec.frame_stack);
+                }
+            }
+            self.any_over = false;
+        }
+        std::mem::swap(&mut self.batch.obs, &mut self.batch.next_obs);
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        let saved = Saved {
+            states: self.states.clone(),
+            rngs: self.rngs.clone(),
+            elapsed: self.elapsed.clone(),
+            obs: self.batch.obs.clone(),
+        };
+        postcard::to_stdvec(&saved).map_err(|e| Error::Backend(Box::new(e)))
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<()> {
+        let unfit = |what: &str| Error::config("environments", what);
+        let saved: Saved<E::State> = postcard::from_bytes(bytes)
+            .map_err(|e| unfit(&format!("saved state cannot be read: {e}")))?;
+        let n = self.spec.num_envs;
+        let obs = &self.batch.obs;
+        if [saved.states.len(), saved.rngs.len(), saved.elapsed.len()] != [n; 3]
+            || (saved.obs.kind(), saved.obs.rows(), saved.obs.cols()) != (obs.kind(), n, obs.cols())
+        {
+            return Err(unfit(&format!(
+                "saved state is not that of {n} such environments"
+            )));
+        }
+        let space = self.spec.observation_space();
+        if let Some(row) = (0..n).find(|&row| !space.contains(&saved.obs, row)) {
+            return Err(unfit(&format!(
+                "saved observation {row} lies outside {space}"
+            )));
+        }
+        self.states = saved.states;
+        self.rngs = saved.rngs;
+        self.elapsed = saved.elapsed;
+        self.batch.obs = saved.obs;
+        self.batch.rewards.fill(0.0);
+        self.batch.status.fill(Status::Running);
+        self.any_over = false;
+        Ok(())
+    }
+
+    fn render(&self, index: usize) -> Option<String> {
+        self.env.render(&self.states[index])
+    }
+}
+
+impl<E: Env> fmt::Debug for SyncVectorEnv<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncVectorEnv")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Step;
+
+    /// Counts up; ends by itself at `end`.
+    struct Counter {
+        end: u32,
+    }
+
+    impl Env for Counter {
+        type State = u32;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(1000)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn reset(&self, _: &mut Rng) -> u32 {
+            0
+        }
+        fn step(&self, state: &mut u32, _: usize, _: &mut Rng) -> Step {
+            *state += 1;
+            if *state == self.end {
+                Step::terminal(10.0)
+            } else {
+                Step::running(1.0)
+            }
+        }
+        fn observe(&self, state: &u32, obs: &mut [i32]) {
+            obs[0] = *state as i32;
+        }
+    }
+
+    fn make(end: u32, options: EnvOptions) -> SyncVectorEnv<Counter> {
+        SyncVectorEnv::new(Counter { end }, &options, Seeds::new(0)).unwrap()
+    }
+
+    fn step(envs: &mut SyncVectorEnv<Counter>) {
+        envs.step(&envs.new_actions());
+    }
+
+    #[test]
+    fn next_obs_is_the_true_successor_and_a_reset_follows_advance() {
+        let mut envs = make(2, EnvOptions::default());
+        step(&mut envs);
+        envs.advance();
+        step(&mut envs);
+        assert_eq!(envs.batch().next_obs.as_slice::<i32>(), [2]);
+        assert_eq!(envs.batch().status, [Status::Terminated]);
+        envs.advance();
+        assert_eq!(envs.batch().obs.as_slice::<i32>(), [0]);
+    }
+
+    #[test]
+    fn a_time_limit_truncates_and_termination_wins_where_both_meet() {
+        let limit = |steps| EnvOptions {
+            time_limit: Some(steps),
+            ..Default::default()
+        };
+        let mut envs = make(5, limit(2));
+        step(&mut envs);
+        envs.advance();
+        step(&mut envs);
+        assert_eq!(envs.batch().status, [Status::Truncated]);
+        assert!(envs.batch().status[0].bootstraps());
+
+        let mut envs = make(2, limit(2));
+        step(&mut envs);
+        envs.advance();
+        step(&mut envs);
+        assert_eq!(envs.batch().status, [Status::Terminated]);
+    }
+
+    #[test]
+    fn the_time_limit_starts_anew_with_each_episode() {
+        let options = EnvOptions {
+            time_limit: Some(3),
+            ..Default::default()
+        };
+        let mut envs = make(100, options);
+        let ends: Vec<bool> = (0..9)
+            .map(|_| {
+                step(&mut envs);
+                let over = envs.batch().status[0].is_over();
+                envs.advance();
+                over
+            })
+            .collect();
+        assert_eq!(ends, [false, false, true].repeat(3));
+    }
+
+    #[test]
+    fn a_stack_repeats_the_first_frame_and_then_shifts() {
+        let options = EnvOptions {
+            frame_stack: 3,
+            ..Default::default()
+        };
+        let mut envs = make(4, options);
+        let mut seen = vec![envs.batch().obs.as_slice::<i32>().to_vec()];
+        for _ in 0..4 {
+            step(&mut envs);
+            seen.push(envs.batch().next_obs.as_slice().to_vec());
+            envs.advance();
+        }
+        seen.push(envs.batch().obs.as_slice().to_vec());
+        assert_eq!(
+            seen,
+            [
+                [0, 0, 0],
+                [0, 0, 1],
+                [0, 1, 2],
+                [1, 2, 3],
+                [2, 3, 4],
+                [0, 0, 0]
+            ]
+        );
+    }
+
+    #[test]
+    fn a_repeated_action_adds_rewards_and_stops_at_the_end() {
+        let options = EnvOptions {
+            action_repeat: 4,
+            ..Default::default()
+        };
+        let mut envs = make(6, options);
+        step(&mut envs);
+        assert_eq!(
+            (envs.batch().rewards[0], envs.batch().status[0]),
+            (4.0, Status::Running)
+        );
+        envs.advance();
+        step(&mut envs);
+        assert_eq!(
+            (envs.batch().rewards[0], envs.batch().status[0]),
+            (11.0, Status::Terminated)
+        );
+        assert_eq!(envs.batch().next_obs.as_slice::<i32>(), [6]);
+    }
+
+    #[test]
+    fn saved_environments_go_on_where_they_were() {
+        let options = EnvOptions {
+            num_envs: 2,
+            frame_stack: 2,
+            time_limit: Some(5),
+            ..Default::default()
+        };
+        let mut a = make(7, options.clone());
+        for _ in 0..3 {
+            step(&mut a);
+            a.advance();
+        }
+        let mut b = make(7, options);
+        b.load(&a.save().unwrap()).unwrap();
+        for _ in 0..20 {
+            assert_eq!(a.batch().obs, b.batch().obs);
+            step(&mut a);
+            step(&mut b);
+            assert_eq!(a.batch(), b.batch());
+            a.advance();
+            b.advance();
+        }
+    }
+
+    #[test]
+    fn bytes_of_other_environments_are_refused() {
+        let two = EnvOptions {
+            num_envs: 2,
+            ..Default::default()
+        };
+        let bytes = make(7, two).save().unwrap();
+        let mut one = make(7, EnvOptions::default());
+        assert!(one.load(&bytes).is_err());
+        for cut in 0..bytes.len() {
+            assert!(one.load(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn options_out_of_range_name_the_key() {
+        let options = EnvOptions {
+            num_envs: 0,
+            ..Default::default()
+        };
+        let error = SyncVectorEnv::new(Counter { end: 1 }, &options, Seeds::new(0)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "num_envs: 0 is out of range; give 1 to 1048576"
+        );
+    }
+}
