@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thorndike_core::Status;
 
 use crate::stats::{self, Curve};
@@ -37,7 +37,7 @@ pub struct Experiment {
 }
 
 /// A return that is known without learning, such as the optimum or the one that counts as solved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReferenceLine {
     /// Such as `optimum` or `solved`.
     pub label: String,

@@ -152,7 +152,6 @@ impl Numbers {
                 each(*step, "eval/episode_length", lengths.iter().map(|&l| f64::from(l)).sum::<f64>() / n)
             }
             Event::Started { .. } | Event::Finished { .. } => Ok(()),
-            _ => Ok(()),
         }
     }
 }
