@@ -7,6 +7,7 @@
 //! | [`Input`] | observations as tensors |
 //! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
 //! | [`models`] | [`Mlp`](models::Mlp): `h_k = σ(W_k h_{k-1} + b_k)` |
+//! | [`Dense`] | the same perceptron without libtorch calls, for speed on the processor |
 //! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
 //!
 //! A network is an extractor and a head; its weights are called `extractor.*` and `head.*`.
@@ -38,6 +39,7 @@
 //! ```
 
 mod backend;
+mod dense;
 mod extractor;
 mod input;
 mod layers;
@@ -47,6 +49,7 @@ mod params;
 mod tensor_file;
 
 pub use backend::{Backend, find_device, use_threads};
+pub use dense::Dense;
 pub use extractor::{ExtractorConfig, FeatureExtractor};
 pub use input::{Input, float_shape};
 pub use layers::Linear;

@@ -7,10 +7,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 use thorndike_core::{Error, Result};
 
-use crate::params::{ParamStore, to_vec};
+use crate::params::{ParamStore, slice_mut, to_vec};
 use crate::tensor_file;
 
 /// Which optimiser, and its settings.
@@ -275,13 +275,42 @@ impl Optimizer {
         }
     }
 
-    fn adam_step(&mut self, c: &AdamConfig, weights: &mut Tensor, gradient: &Tensor) {
+    /// On the processor: one pass over the weights.
+    #[expect(unsafe_code, reason = "reads and writes the memory of tensors")]
+    fn adam_pass(&mut self, c: &AdamConfig, weights: &mut Tensor, gradient: &Tensor) {
+        let (correction1, correction2) = self.corrections(c);
+        let step = (self.learning_rate / correction1) as f32;
+        let root_scale = (1.0 / correction2) as f32;
+        let (rate1, rate2) = ((1.0 - c.beta1) as f32, (1.0 - c.beta2) as f32);
+        let epsilon = c.epsilon as f32;
         let [mean, mean_square] = &mut self.moments[..] else {
             unreachable!("Adam has two moments")
         };
+        // SAFETY: four tensors that share no memory, and no tensor is used while the slices live.
+        let (weights, gradient, mean, mean_square) =
+            unsafe { (slice_mut(weights), slice_mut(gradient), slice_mut(mean), slice_mut(mean_square)) };
+        let moments = mean.iter_mut().zip(mean_square);
+        for ((w, g), (m, v)) in weights.iter_mut().zip(gradient).zip(moments) {
+            *m += rate1 * (*g - *m);
+            *v += rate2 * (*g * *g - *v);
+            *w -= step * *m / (v.sqrt() * root_scale + epsilon);
+        }
+    }
+
+    /// `1 - beta1^t` and the root of `1 - beta2^t`.
+    fn corrections(&self, c: &AdamConfig) -> (f64, f64) {
         let updates = i32::try_from(self.updates).unwrap_or(i32::MAX);
-        let correction1 = 1.0 - c.beta1.powi(updates);
-        let correction2 = (1.0 - c.beta2.powi(updates)).sqrt();
+        (1.0 - c.beta1.powi(updates), (1.0 - c.beta2.powi(updates)).sqrt())
+    }
+
+    fn adam_step(&mut self, c: &AdamConfig, weights: &mut Tensor, gradient: &Tensor) {
+        if weights.device() == Device::Cpu {
+            return self.adam_pass(c, weights, gradient);
+        }
+        let (correction1, correction2) = self.corrections(c);
+        let [mean, mean_square] = &mut self.moments[..] else {
+            unreachable!("Adam has two moments")
+        };
         let _ = mean.lerp_(gradient, 1.0 - c.beta1);
         let _ = gradient.square_out(&self.scratch);
         let _ = mean_square.lerp_(&self.scratch, 1.0 - c.beta2);
@@ -383,7 +412,7 @@ fn add_decay(gradient: &mut Tensor, weights: &Tensor, weight_decay: f64) {
 mod tests {
     use super::*;
     use tch::nn::{self, OptimizerConfig};
-    use tch::{Device, Kind};
+    use tch::Kind;
     use thorndike_core::Seeds;
 
     const START: [f32; 3] = [1.0, -2.0, 0.5];

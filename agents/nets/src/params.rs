@@ -144,6 +144,27 @@ impl ParamStore {
         (&mut self.flat, &mut self.gradient)
     }
 
+    /// Hands all weights to `f`.
+    ///
+    /// # Panics
+    /// If they are not on the processor.
+    #[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
+        // SAFETY: `f` gets nothing through which it could reach a tensor of this store.
+        f(unsafe { slice_mut(&self.flat) })
+    }
+
+    /// Hands all weights and their gradient to `f`, both to be changed.
+    ///
+    /// # Panics
+    /// If they are not on the processor, or there is no gradient.
+    #[expect(unsafe_code, reason = "as in `read`")]
+    pub(crate) fn write(&mut self, f: impl FnOnce(&mut [f32], &mut [f32])) {
+        assert_eq!(self.gradient.numel(), self.flat.numel(), "gradients are not enabled");
+        // SAFETY: as in `read`; the two tensors do not overlap.
+        unsafe { f(slice_mut(&self.flat), slice_mut(&self.gradient)) }
+    }
+
     /// Sets the gradient to zero.
     pub fn zero_gradient(&mut self) {
         let _ = self.gradient.zero_();
@@ -215,6 +236,28 @@ impl ParamStore {
         }
         Ok(())
     }
+}
+
+/// The memory of a flat tensor.
+///
+/// # Safety
+/// While the slice lives, nothing else may read or write the tensor or a tensor that shares its memory.
+///
+/// # Panics
+/// If the tensor is no contiguous `f32` vector on the processor.
+#[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
+#[expect(clippy::mut_from_ref, reason = "a tensor is a handle; the caller vouches for exclusiveness")]
+pub(crate) unsafe fn slice_mut(tensor: &Tensor) -> &mut [f32] {
+    assert_eq!(tensor.device(), Device::Cpu, "the tensor is not on the processor");
+    assert_eq!(tensor.kind(), Kind::Float, "the tensor holds no f32");
+    assert!(tensor.is_contiguous(), "the tensor has gaps");
+    let len = tensor.numel();
+    if len == 0 {
+        return &mut [];
+    }
+    // SAFETY: the tensor owns `len` contiguous, initialised floats for as long as it lives; that nothing
+    // else touches them is the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), len) }
 }
 
 /// The values of a tensor in row order, whatever its device.

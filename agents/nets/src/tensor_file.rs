@@ -24,7 +24,7 @@ const NOTE: &str = "note";
 ///
 /// # Panics
 /// If a shape does not fit its values.
-pub fn write(path: &Path, arrays: &[(&str, &[usize], &[f32])], note: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, arrays: &[(&str, &[usize], &[f32])], note: &str) -> Result<()> {
     let header = header(arrays, note);
     let file = File::create(path).map_err(Error::io(path))?;
     let mut out = BufWriter::new(file);
@@ -68,7 +68,7 @@ fn header(arrays: &[(&str, &[usize], &[f32])], note: &str) -> String {
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Checkpoint`] if it is no safetensors file, or a
 /// tensor is missing, unexpected, or of another type or shape.
-pub fn read(path: &Path, expected: &[(&str, &[usize])]) -> Result<(Vec<Vec<f32>>, String)> {
+pub(crate) fn read(path: &Path, expected: &[(&str, &[usize])]) -> Result<(Vec<Vec<f32>>, String)> {
     let wrong = |what: String| Error::checkpoint(path, what);
     let file = File::open(path).map_err(Error::io(path))?;
     let file_bytes = file.metadata().map_err(Error::io(path))?.len();
