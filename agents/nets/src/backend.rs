@@ -73,8 +73,14 @@ mod tests {
     #[test]
     fn a_device_that_is_not_there_gets_one_clear_line() {
         let error = find_device(Device::Cuda(99)).unwrap_err().to_string();
-        assert!(error.starts_with("device: cuda:99 is not there; "), "{error}");
-        assert!(error.ends_with("; use device = \"cpu\" or \"auto\""), "{error}");
+        assert!(
+            error.starts_with("device: cuda:99 is not there; "),
+            "{error}"
+        );
+        assert!(
+            error.ends_with("; use device = \"cpu\" or \"auto\""),
+            "{error}"
+        );
         if Backend::detect().cuda_devices == 0 {
             assert_eq!(find_device(Device::Auto).unwrap(), tch::Device::Cpu);
         }

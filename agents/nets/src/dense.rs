@@ -64,7 +64,11 @@ impl Dense {
             gradients: [Vec::new(), Vec::new()],
             panels: Vec::new(),
         };
-        assert_eq!(start, params.num_parameters(), "layers {sizes:?} on another network's weights");
+        assert_eq!(
+            start,
+            params.num_parameters(),
+            "layers {sizes:?} on another network's weights"
+        );
         dense.refresh(params);
         dense
     }
@@ -86,7 +90,11 @@ impl Dense {
     /// If the length of `obs` is no multiple of the inputs.
     pub fn forward(&mut self, obs: &[f32]) -> &[f32] {
         let batch = obs.len() / self.layers[0].inputs;
-        assert_eq!(batch * self.layers[0].inputs, obs.len(), "observations of another length");
+        assert_eq!(
+            batch * self.layers[0].inputs,
+            obs.len(),
+            "observations of another length"
+        );
         self.values[0].clear();
         self.values[0].extend_from_slice(obs);
         let last = self.layers.len() - 1;
@@ -95,7 +103,12 @@ impl Dense {
             let (x, y) = (&below[i], &mut above[0]);
             y.clear();
             (0..batch).for_each(|_| y.extend_from_slice(&layer.bias));
-            multiply_add(Left::Rows(x), &layer.weights, y, [batch, layer.inputs, layer.outputs]);
+            multiply_add(
+                Left::Rows(x),
+                &layer.weights,
+                y,
+                [batch, layer.inputs, layer.outputs],
+            );
             if i < last {
                 y.iter_mut().for_each(|y| *y = y.max(0.0));
             }
@@ -109,8 +122,17 @@ impl Dense {
     /// # Panics
     /// If `d_outputs` does not fit the last forward pass, or `params` has no gradient.
     pub fn backward(&mut self, d_outputs: &[f32], params: &mut ParamStore) {
-        let Self { layers, values, gradients: [d_y, d_x], panels } = self;
-        assert_eq!(d_outputs.len(), values[layers.len()].len(), "gradient of another batch");
+        let Self {
+            layers,
+            values,
+            gradients: [d_y, d_x],
+            panels,
+        } = self;
+        assert_eq!(
+            d_outputs.len(),
+            values[layers.len()].len(),
+            "gradient of another batch"
+        );
         d_y.clear();
         d_y.extend_from_slice(d_outputs);
         params.write(|flat, gradient| {
@@ -121,13 +143,28 @@ impl Dense {
                 let (d_weights, rest) = gradient[layer.start..].split_at_mut(size);
                 pack(x, batch, layer.inputs, panels);
                 d_weights.fill(0.0);
-                multiply_add(Left::Columns(d_y), panels, d_weights, [layer.outputs, batch, layer.inputs]);
+                multiply_add(
+                    Left::Columns(d_y),
+                    panels,
+                    d_weights,
+                    [layer.outputs, batch, layer.inputs],
+                );
                 sum_rows(d_y, &mut rest[..layer.outputs]);
                 if i > 0 {
-                    pack(&flat[layer.start..][..size], layer.outputs, layer.inputs, panels);
+                    pack(
+                        &flat[layer.start..][..size],
+                        layer.outputs,
+                        layer.inputs,
+                        panels,
+                    );
                     d_x.clear();
                     d_x.resize(x.len(), 0.0);
-                    multiply_add(Left::Rows(d_y), panels, d_x, [batch, layer.outputs, layer.inputs]);
+                    multiply_add(
+                        Left::Rows(d_y),
+                        panels,
+                        d_x,
+                        [batch, layer.outputs, layer.inputs],
+                    );
                     let clipped = |(d, &x): (&mut f32, &f32)| *d = if x > 0.0 { *d } else { 0.0 };
                     d_x.iter_mut().zip(x).for_each(clipped);
                     std::mem::swap(d_y, d_x);
@@ -163,8 +200,16 @@ fn pack(matrix: &[f32], inner: usize, cols: usize, panels: &mut Vec<Lane>) {
 fn pack_transposed(matrix: &[f32], inner: usize, cols: usize, panels: &mut Vec<Lane>) {
     panels.resize(cols.div_ceil(COLS) * inner, [0.0; COLS]);
     for (p, panel) in panels.chunks_exact_mut(inner).enumerate() {
-        for (j, column) in matrix.chunks_exact(inner).skip(p * COLS).take(COLS).enumerate() {
-            panel.iter_mut().zip(column).for_each(|(lane, &x)| lane[j] = x);
+        for (j, column) in matrix
+            .chunks_exact(inner)
+            .skip(p * COLS)
+            .take(COLS)
+            .enumerate()
+        {
+            panel
+                .iter_mut()
+                .zip(column)
+                .for_each(|(lane, &x)| lane[j] = x);
         }
     }
 }
@@ -188,7 +233,10 @@ fn multiply_add(left: Left<'_>, right: &[Lane], out: &mut [f32], [rows, inner, c
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "calls a function compiled for more instructions than the crate")]
+#[expect(
+    unsafe_code,
+    reason = "calls a function compiled for more instructions than the crate"
+)]
 fn multiply_add_avx2(left: Left<'_>, right: &[Lane], out: &mut [f32], shape: [usize; 3]) {
     #[target_feature(enable = "avx2,fma")]
     fn compiled(left: Left<'_>, right: &[Lane], out: &mut [f32], shape: [usize; 3]) {
@@ -219,7 +267,9 @@ fn multiply_add_with<const FUSED: bool>(
                     tile::<FUSED>(quads.map(|(((a, b), c), d)| [*a, *b, *c, *d]), panel)
                 }
                 Left::Columns(a) if height == ROWS => {
-                    let quads = a.chunks_exact(rows).map(|row| *row[top..].first_chunk().expect("four rows"));
+                    let quads = a
+                        .chunks_exact(rows)
+                        .map(|row| *row[top..].first_chunk().expect("four rows"));
                     tile::<FUSED>(quads, panel)
                 }
                 Left::Columns(a) => {
@@ -241,12 +291,19 @@ fn multiply_add_with<const FUSED: bool>(
 
 /// Sums of four rows times sixteen columns; the compiler keeps them in registers.
 #[inline(always)]
-fn tile<const FUSED: bool>(quads: impl Iterator<Item = [f32; ROWS]>, panel: &[Lane]) -> [Lane; ROWS] {
+fn tile<const FUSED: bool>(
+    quads: impl Iterator<Item = [f32; ROWS]>,
+    panel: &[Lane],
+) -> [Lane; ROWS] {
     let mut sums = [[0.0; COLS]; ROWS];
     for (quad, lane) in quads.zip(panel) {
         for (sums, a) in sums.iter_mut().zip(quad) {
             for (sum, &b) in sums.iter_mut().zip(lane) {
-                *sum = if FUSED { a.mul_add(b, *sum) } else { *sum + a * b };
+                *sum = if FUSED {
+                    a.mul_add(b, *sum)
+                } else {
+                    *sum + a * b
+                };
             }
         }
     }
@@ -281,12 +338,16 @@ mod tests {
     }
 
     fn transposed(matrix: &[f32], cols: usize) -> Vec<f32> {
-        (0..cols).flat_map(|j| matrix.iter().skip(j).step_by(cols).copied()).collect()
+        (0..cols)
+            .flat_map(|j| matrix.iter().skip(j).step_by(cols).copied())
+            .collect()
     }
 
     #[test]
     fn products_of_all_layouts_equal_the_triple_loop() {
-        for shape @ [rows, inner, cols] in [[1, 1, 1], [4, 5, 16], [3, 7, 2], [5, 64, 17], [33, 3, 40]] {
+        for shape @ [rows, inner, cols] in
+            [[1, 1, 1], [4, 5, 16], [3, 7, 2], [5, 64, 17], [33, 3, 40]]
+        {
             let (a, b) = (drawn(1, rows * inner), drawn(2, inner * cols));
             let expected = reference(&a, &b, shape);
             let (a_t, b_t) = (transposed(&a, inner), transposed(&b, cols));
@@ -344,7 +405,9 @@ mod tests {
                 assert_close(dense.forward(&obs), &to_vec(&outputs));
 
                 params.zero_gradient();
-                (outputs * Tensor::from_slice(&d_outputs).view([batch as i64, 3])).sum(Kind::Float).backward();
+                (outputs * Tensor::from_slice(&d_outputs).view([batch as i64, 3]))
+                    .sum(Kind::Float)
+                    .backward();
                 let expected = to_vec(params.gradient());
                 dense.backward(&d_outputs, &mut params);
                 assert_close(&to_vec(params.gradient()), &expected);

@@ -43,10 +43,14 @@ impl Input {
         let encoding = match (space, scalar) {
             (Space::Box { .. }, Scalar::F32) => Encoding::Floats,
             (Space::Box { high, .. }, Scalar::U8) if *high > 0.0 && high.is_finite() => {
-                Encoding::Bytes { high: f64::from(*high) }
+                Encoding::Bytes {
+                    high: f64::from(*high),
+                }
             }
             (Space::Discrete(n), Scalar::I32) => Encoding::OneHot { sizes: vec![*n] },
-            (Space::MultiDiscrete(sizes), Scalar::I32) => Encoding::OneHot { sizes: sizes.clone() },
+            (Space::MultiDiscrete(sizes), Scalar::I32) => Encoding::OneHot {
+                sizes: sizes.clone(),
+            },
             _ => return Err(unreadable(space, scalar)),
         };
         Ok(Self::new(encoding, float_shape(space), device))
@@ -58,9 +62,11 @@ impl Input {
     /// [`Error::Space`] if the observations are no integers.
     pub fn tokens(space: &Space, scalar: Scalar, device: Device) -> Result<Self> {
         match (space, scalar) {
-            (Space::Discrete(_) | Space::MultiDiscrete(_), Scalar::I32) => {
-                Ok(Self::new(Encoding::Tokens, vec![space.len() as i64], device))
-            }
+            (Space::Discrete(_) | Space::MultiDiscrete(_), Scalar::I32) => Ok(Self::new(
+                Encoding::Tokens,
+                vec![space.len() as i64],
+                device,
+            )),
             _ => Err(unreadable(space, scalar)),
         }
     }
@@ -78,6 +84,25 @@ impl Input {
     /// Shape of one encoded observation, without the batch dimension.
     pub fn shape(&self) -> &[i64] {
         &self.shape
+    }
+
+    /// All rows of `obs` as floats, one encoded row after another: what [`tensor`](Self::tensor) would hold.
+    ///
+    /// # Panics
+    /// As [`tensor`](Self::tensor); also for tokens, which are no floats.
+    pub fn encode<'a>(&'a mut self, obs: &'a Array) -> &'a [f32] {
+        match &self.encoding {
+            Encoding::Floats => return obs.as_slice(),
+            Encoding::Bytes { high } => {
+                let high = *high as f32;
+                self.floats.clear();
+                self.floats
+                    .extend(obs.as_slice::<u8>().iter().map(|&x| f32::from(x) / high));
+            }
+            Encoding::OneHot { sizes } => one_hot(obs.as_slice(), sizes, &mut self.floats),
+            Encoding::Tokens => panic!("tokens are no floats"),
+        }
+        &self.floats
     }
 
     /// The tensor of all rows of `obs`.
@@ -100,7 +125,8 @@ impl Input {
             }
             Encoding::Tokens => {
                 self.tokens.clear();
-                self.tokens.extend(obs.as_slice::<i32>().iter().map(|&x| i64::from(x)));
+                self.tokens
+                    .extend(obs.as_slice::<i32>().iter().map(|&x| i64::from(x)));
                 Tensor::from_slice(&self.tokens).to_device(self.device)
             }
         };
@@ -120,7 +146,8 @@ pub fn float_shape(space: &Space) -> Vec<i64> {
 fn unreadable(space: &Space, scalar: Scalar) -> Error {
     Error::Space {
         what: "observations for a network".to_owned(),
-        expected: "f32 or u8 numbers (with a highest value) in a box, or i32 in a discrete space".to_owned(),
+        expected: "f32 or u8 numbers (with a highest value) in a box, or i32 in a discrete space"
+            .to_owned(),
         found: format!("{scalar:?} in {space}"),
     }
 }
@@ -129,7 +156,9 @@ fn one_hot(values: &[i32], sizes: &[usize], out: &mut Vec<f32>) {
     let width: usize = sizes.iter().sum();
     out.clear();
     out.resize(values.len() / sizes.len() * width, 0.0);
-    let rows = values.chunks_exact(sizes.len()).zip(out.chunks_exact_mut(width));
+    let rows = values
+        .chunks_exact(sizes.len())
+        .zip(out.chunks_exact_mut(width));
     for (row, mut out) in rows {
         for (&value, &size) in row.iter().zip(sizes) {
             let (block, rest) = out.split_at_mut(size);
@@ -145,7 +174,11 @@ mod tests {
     use crate::params::to_vec;
 
     fn boxed(shape: &[usize], high: f32) -> Space {
-        Space::Box { shape: shape.to_vec(), low: 0.0, high }
+        Space::Box {
+            shape: shape.to_vec(),
+            low: 0.0,
+            high,
+        }
     }
 
     #[test]
@@ -165,8 +198,12 @@ mod tests {
         let tensor = input.tensor(&pixels);
         assert_eq!(tensor.size(), [1, 1, 2, 2]);
         assert_eq!(to_vec(&tensor), [0.0, 0.2, 0.4, 1.0]);
+        assert_eq!(input.encode(&pixels), [0.0, 0.2, 0.4, 1.0]);
         let mut planes = Input::floats(&boxed(&[4], 1.0), Scalar::U8, Device::Cpu).unwrap();
-        assert_eq!(to_vec(&planes.tensor(&Array::from_vec(vec![0_u8, 1, 1, 0], 4))), [0.0, 1.0, 1.0, 0.0]);
+        assert_eq!(
+            to_vec(&planes.tensor(&Array::from_vec(vec![0_u8, 1, 1, 0], 4))),
+            [0.0, 1.0, 1.0, 0.0]
+        );
     }
 
     #[test]
@@ -175,25 +212,42 @@ mod tests {
         let mut input = Input::floats(&space, Scalar::I32, Device::Cpu).unwrap();
         assert_eq!(input.shape(), [5]);
         for _ in 0..2 {
-            let tensor = input.tensor(&Array::from_vec(vec![1, 0, 0, 2], 2));
-            assert_eq!(to_vec(&tensor), [0., 1., 1., 0., 0., 1., 0., 0., 0., 1.], "also when room is reused");
+            let obs = Array::from_vec(vec![1, 0, 0, 2], 2);
+            let expected = [0., 1., 1., 0., 0., 1., 0., 0., 0., 1.];
+            assert_eq!(
+                to_vec(&input.tensor(&obs)),
+                expected,
+                "also when room is reused"
+            );
+            assert_eq!(input.encode(&obs), expected);
         }
         let mut single = Input::floats(&Space::Discrete(4), Scalar::I32, Device::Cpu).unwrap();
-        assert_eq!(to_vec(&single.tensor(&Array::from_vec(vec![3], 1))), [0., 0., 0., 1.]);
+        assert_eq!(
+            to_vec(&single.tensor(&Array::from_vec(vec![3], 1))),
+            [0., 0., 0., 1.]
+        );
     }
 
     #[test]
     fn tokens_are_integers() {
-        let mut input = Input::tokens(&Space::MultiDiscrete(vec![9; 3]), Scalar::I32, Device::Cpu).unwrap();
+        let mut input =
+            Input::tokens(&Space::MultiDiscrete(vec![9; 3]), Scalar::I32, Device::Cpu).unwrap();
         let tensor = input.tensor(&Array::from_vec(vec![1, 8, 0, 2, 2, 2], 3));
         assert_eq!((tensor.size(), tensor.kind()), (vec![2, 3], Kind::Int64));
-        assert_eq!(Vec::<i64>::try_from(tensor.flatten(0, 1)).unwrap(), [1, 8, 0, 2, 2, 2]);
+        assert_eq!(
+            Vec::<i64>::try_from(tensor.flatten(0, 1)).unwrap(),
+            [1, 8, 0, 2, 2, 2]
+        );
     }
 
     #[test]
     fn spaces_that_do_not_fit_the_scalar_are_refused() {
-        let error = Input::floats(&boxed(&[2], f32::INFINITY), Scalar::U8, Device::Cpu).unwrap_err();
-        assert!(error.to_string().contains("found U8 in box(2; 0..inf)"), "{error}");
+        let error =
+            Input::floats(&boxed(&[2], f32::INFINITY), Scalar::U8, Device::Cpu).unwrap_err();
+        assert!(
+            error.to_string().contains("found U8 in box(2; 0..inf)"),
+            "{error}"
+        );
         assert!(Input::floats(&Space::Discrete(2), Scalar::F32, Device::Cpu).is_err());
         assert!(Input::tokens(&boxed(&[2], 1.0), Scalar::F32, Device::Cpu).is_err());
     }

@@ -29,10 +29,10 @@
 //! let x = Tensor::ones([8, 4], (Kind::Float, Device::Cpu));
 //! let loss = || (head.forward(&extractor.features(&x, true)) - 1.0).square().mean(Kind::Float);
 //! let before = loss().double_value(&[]);
-//! for _ in 0..10 {
+//! for step in 0..10 {
 //!     params.zero_gradient();
 //!     loss().backward();
-//!     optimizer.step(&mut params);
+//!     optimizer.step(&mut params, step);
 //! }
 //! assert!(loss().double_value(&[]) < before);
 //! # Ok::<(), thorndike_core::Error>(())

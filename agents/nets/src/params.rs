@@ -76,7 +76,11 @@ impl ParamStore {
             declared: &mut declared,
             prefix: String::new(),
         })?;
-        let Declared { mut variables, buffers, .. } = declared;
+        let Declared {
+            mut variables,
+            buffers,
+            ..
+        } = declared;
         let len = variables.iter().map(Entry::len).sum();
         let flat = Tensor::zeros([len], (Kind::Float, device));
         let views = views_of(&flat, &variables);
@@ -160,7 +164,11 @@ impl ParamStore {
     /// If they are not on the processor, or there is no gradient.
     #[expect(unsafe_code, reason = "as in `read`")]
     pub(crate) fn write(&mut self, f: impl FnOnce(&mut [f32], &mut [f32])) {
-        assert_eq!(self.gradient.numel(), self.flat.numel(), "gradients are not enabled");
+        assert_eq!(
+            self.gradient.numel(),
+            self.flat.numel(),
+            "gradients are not enabled"
+        );
         // SAFETY: as in `read`; the two tensors do not overlap.
         unsafe { f(slice_mut(&self.flat), slice_mut(&self.gradient)) }
     }
@@ -200,7 +208,11 @@ impl ParamStore {
     }
 
     fn copy_buffers(&mut self, other: &Self) {
-        assert_eq!(self.buffers.len(), other.buffers.len(), "stores of different networks");
+        assert_eq!(
+            self.buffers.len(),
+            other.buffers.len(),
+            "stores of different networks"
+        );
         for (to, from) in self.buffers.iter_mut().zip(&other.buffers) {
             to.tensor.copy_(&from.tensor);
         }
@@ -232,7 +244,9 @@ impl ParamStore {
         let buffers = arrays.split_off(self.variables.len());
         self.flat.copy_(&Tensor::from_slice(&arrays.concat()));
         for (entry, values) in self.buffers.iter_mut().zip(buffers) {
-            entry.tensor.copy_(&Tensor::from_slice(&values).view_as(&entry.tensor));
+            entry
+                .tensor
+                .copy_(&Tensor::from_slice(&values).view_as(&entry.tensor));
         }
         Ok(())
     }
@@ -246,9 +260,16 @@ impl ParamStore {
 /// # Panics
 /// If the tensor is no contiguous `f32` vector on the processor.
 #[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
-#[expect(clippy::mut_from_ref, reason = "a tensor is a handle; the caller vouches for exclusiveness")]
+#[expect(
+    clippy::mut_from_ref,
+    reason = "a tensor is a handle; the caller vouches for exclusiveness"
+)]
 pub(crate) unsafe fn slice_mut(tensor: &Tensor) -> &mut [f32] {
-    assert_eq!(tensor.device(), Device::Cpu, "the tensor is not on the processor");
+    assert_eq!(
+        tensor.device(),
+        Device::Cpu,
+        "the tensor is not on the processor"
+    );
     assert_eq!(tensor.kind(), Kind::Float, "the tensor holds no f32");
     assert!(tensor.is_contiguous(), "the tensor has gaps");
     let len = tensor.numel();
@@ -346,10 +367,19 @@ impl Scope<'_> {
     fn entry(&self, name: &str, shape: &[i64], values: &[f32]) -> Entry {
         let name = self.full_name(name);
         let mut taken = self.declared.variables.iter().chain(&self.declared.buffers);
-        assert!(taken.all(|e| e.name != name), "two variables are called \"{name}\"");
-        let tensor = Tensor::from_slice(values).view(shape).to_device(self.declared.device);
+        assert!(
+            taken.all(|e| e.name != name),
+            "two variables are called \"{name}\""
+        );
+        let tensor = Tensor::from_slice(values)
+            .view(shape)
+            .to_device(self.declared.device);
         let shape = shape.iter().map(|&n| n as usize).collect();
-        Entry { name, shape, tensor }
+        Entry {
+            name,
+            shape,
+            tensor,
+        }
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -371,7 +401,7 @@ mod tests {
         let rng = Seeds::new(seed).stream("agent/init", 0);
         ParamStore::build(Device::Cpu, rng, |scope| {
             let first = Linear::new(&mut scope.sub("extractor").sub("0"), 3, 4);
-            scope.buffer("extractor.mean", &[2], &[0.5, -0.5]);
+            let _ = scope.buffer("extractor.mean", &[2], &[0.5, -0.5]);
             Ok([first, Linear::new(&mut scope.sub("head"), 4, 2)])
         })
         .unwrap()
@@ -379,14 +409,23 @@ mod tests {
 
     fn loss(layers: &[Linear; 2]) -> Tensor {
         let x = Tensor::from_slice(&[1_f32, -2.0, 3.0, 0.5, 0.25, -1.0]).view([2, 3]);
-        layers[1].forward(&layers[0].forward(&x).tanh()).square().sum(Kind::Float)
+        layers[1]
+            .forward(&layers[0].forward(&x).tanh())
+            .square()
+            .sum(Kind::Float)
     }
 
     #[test]
     fn variables_share_memory_with_the_flat_tensor() {
         let (mut store, layers) = two_layers(1);
         let names: Vec<_> = store.shapes().map(|(name, _)| name).collect();
-        let expected = ["extractor.0.weight", "extractor.0.bias", "head.weight", "head.bias", "extractor.mean"];
+        let expected = [
+            "extractor.0.weight",
+            "extractor.0.bias",
+            "head.weight",
+            "head.bias",
+            "extractor.mean",
+        ];
         assert_eq!(names, expected);
         assert_eq!(store.num_parameters(), 3 * 4 + 4 + 4 * 2 + 2);
         let _ = store.flat.fill_(2.0);
@@ -401,7 +440,12 @@ mod tests {
         assert_eq!(to_vec(store.gradient()), vec![0.0; 26], "it starts at zero");
         loss(&layers).backward();
         let once = to_vec(store.gradient());
-        let parts = [&layers[0].weight, &layers[0].bias, &layers[1].weight, &layers[1].bias];
+        let parts = [
+            &layers[0].weight,
+            &layers[0].bias,
+            &layers[1].weight,
+            &layers[1].bias,
+        ];
         let expected = Tensor::run_backward(&[loss(&layers)], &parts, false, false);
         let expected: Vec<f32> = expected.iter().flat_map(to_vec).collect();
         assert_eq!(once, expected);
@@ -426,12 +470,18 @@ mod tests {
     fn clipping_scales_to_the_norm_asked_for_and_leaves_smaller_gradients_alone() {
         let (mut store, _) = two_layers(2);
         store.enable_gradients();
-        store.gradient.narrow(0, 0, 2).copy_(&Tensor::from_slice(&[3_f32, 4.0]));
+        store
+            .gradient
+            .narrow(0, 0, 2)
+            .copy_(&Tensor::from_slice(&[3_f32, 4.0]));
         assert_eq!(store.clip_gradient(10.0), 5.0);
         assert_eq!(to_vec(store.gradient())[..2], [3.0, 4.0]);
         assert_eq!(store.clip_gradient(1.0), 5.0);
         let clipped = to_vec(store.gradient());
-        assert!((clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6, "{clipped:?}");
+        assert!(
+            (clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6,
+            "{clipped:?}"
+        );
     }
 
     #[test]
@@ -464,16 +514,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("weights.safetensors");
         let (mut saved, _) = two_layers(1);
-        saved.buffers[0].tensor.copy_(&Tensor::from_slice(&[9_f32, 8.0]));
+        saved.buffers[0]
+            .tensor
+            .copy_(&Tensor::from_slice(&[9_f32, 8.0]));
         saved.save(&path).unwrap();
         let (mut store, layers) = two_layers(2);
         store.enable_gradients();
         store.load(&path).unwrap();
         assert_eq!(to_vec(store.flat()), to_vec(saved.flat()));
-        assert_eq!(to_vec(&layers[0].weight), to_vec(&saved.flat().narrow(0, 0, 12)));
+        assert_eq!(
+            to_vec(&layers[0].weight),
+            to_vec(&saved.flat().narrow(0, 0, 12))
+        );
         assert_eq!(to_vec(&store.buffers[0].tensor), [9.0, 8.0]);
         loss(&layers).backward();
-        assert!(store.clip_gradient(f64::INFINITY) > 0.0, "gradients still arrive");
+        assert!(
+            store.clip_gradient(f64::INFINITY) > 0.0,
+            "gradients still arrive"
+        );
     }
 
     #[test]
@@ -481,13 +539,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("weights.safetensors");
         let rng = Seeds::new(1).stream("agent/init", 0);
-        let (other, _) =
-            ParamStore::build(Device::Cpu, rng, |s| Ok(Linear::new(&mut s.sub("head"), 4, 2))).unwrap();
+        let (other, _) = ParamStore::build(Device::Cpu, rng, |s| {
+            Ok(Linear::new(&mut s.sub("head"), 4, 2))
+        })
+        .unwrap();
         other.save(&path).unwrap();
         let (mut store, _) = two_layers(2);
         let before = to_vec(store.flat());
         let error = store.load(&path).unwrap_err().to_string();
-        assert!(error.contains("weights.safetensors: tensor \"extractor.0.weight\" is missing"), "{error}");
+        assert!(
+            error.contains("weights.safetensors: tensor \"extractor.0.weight\" is missing"),
+            "{error}"
+        );
         assert_eq!(to_vec(store.flat()), before);
     }
 
@@ -496,7 +559,7 @@ mod tests {
     fn a_name_can_be_used_once() {
         let rng = Seeds::new(1).stream("agent/init", 0);
         let _ = ParamStore::build(Device::Cpu, rng, |scope| {
-            scope.sub("head").uniform("bias", &[1], 1.0);
+            let _ = scope.sub("head").uniform("bias", &[1], 1.0);
             Ok(scope.uniform("head.bias", &[1], 1.0))
         });
     }

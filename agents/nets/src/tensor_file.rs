@@ -77,8 +77,8 @@ pub(crate) fn read(path: &Path, expected: &[(&str, &[usize])]) -> Result<(Vec<Ve
     let header_bytes = header_length(&mut reader, file_bytes, expected).map_err(wrong)?;
     let mut json = vec![0; header_bytes];
     reader.read_exact(&mut json).map_err(Error::io(path))?;
-    let metadata: Metadata =
-        serde_json::from_slice(&json).map_err(|e| wrong(format!("not a safetensors header: {e}")))?;
+    let metadata: Metadata = serde_json::from_slice(&json)
+        .map_err(|e| wrong(format!("not a safetensors header: {e}")))?;
     check_tensors(&metadata, expected).map_err(wrong)?;
     let data_start = LENGTH_BYTES + header_bytes as u64;
     if data_start + metadata.data_len() as u64 != file_bytes {
@@ -93,7 +93,9 @@ pub(crate) fn read(path: &Path, expected: &[(&str, &[usize])]) -> Result<(Vec<Ve
     for (name, shape) in expected {
         let info = metadata.info(name).expect("checked above");
         let start = data_start + info.data_offsets.0 as u64;
-        reader.seek(SeekFrom::Start(start)).map_err(Error::io(path))?;
+        reader
+            .seek(SeekFrom::Start(start))
+            .map_err(Error::io(path))?;
         arrays.push(read_floats(&mut reader, shape.iter().product()).map_err(Error::io(path))?);
     }
     let notes = metadata.metadata().as_ref();
@@ -114,7 +116,9 @@ fn header_length(
     let names: usize = expected.iter().map(|(name, _)| name.len()).sum();
     let most = 65_536 + 2 * names + 512 * expected.len();
     if length > file_bytes - LENGTH_BYTES {
-        return Err(format!("cut short: its header of {length} bytes does not fit its {file_bytes} bytes"));
+        return Err(format!(
+            "cut short: its header of {length} bytes does not fit its {file_bytes} bytes"
+        ));
     }
     if length > most as u64 {
         return Err(format!(
@@ -125,20 +129,32 @@ fn header_length(
     Ok(length as usize)
 }
 
-fn check_tensors(metadata: &Metadata, expected: &[(&str, &[usize])]) -> std::result::Result<(), String> {
+fn check_tensors(
+    metadata: &Metadata,
+    expected: &[(&str, &[usize])],
+) -> std::result::Result<(), String> {
     let found: BTreeMap<String, &TensorInfo> = metadata.tensors().into_iter().collect();
     for (name, shape) in expected {
         let info = found
             .get(*name)
             .ok_or_else(|| format!("tensor \"{name}\" is missing"))?;
         if info.dtype != Dtype::F32 {
-            return Err(format!("tensor \"{name}\" is {:?}, expected F32", info.dtype));
+            return Err(format!(
+                "tensor \"{name}\" is {:?}, expected F32",
+                info.dtype
+            ));
         }
         if info.shape != *shape {
-            return Err(format!("tensor \"{name}\" has shape {:?}, expected {shape:?}", info.shape));
+            return Err(format!(
+                "tensor \"{name}\" has shape {:?}, expected {shape:?}",
+                info.shape
+            ));
         }
     }
-    match found.keys().find(|name| !expected.iter().any(|(e, _)| e == name)) {
+    match found
+        .keys()
+        .find(|name| !expected.iter().any(|(e, _)| e == name))
+    {
         Some(name) => Err(format!("tensor \"{name}\" is not part of this network")),
         None => Ok(()),
     }
@@ -150,7 +166,11 @@ fn read_floats(reader: &mut impl Read, len: usize) -> std::io::Result<Vec<f32>> 
     while values.len() < len {
         let bytes = &mut buffer[..(4 * (len - values.len())).min(4096)];
         reader.read_exact(bytes)?;
-        values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        values.extend(
+            bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+        );
     }
     Ok(values)
 }
@@ -165,7 +185,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("weights.safetensors");
         let weight = [1.0, -0.0, f32::NAN, f32::INFINITY, 1e-45, 3.5];
-        write(&path, &[("head.weight", &[2, 3], &weight), ("head.bias", &[2], &[7.0, 8.0])], "step 5").unwrap();
+        write(
+            &path,
+            &[
+                ("head.weight", &[2, 3], &weight),
+                ("head.bias", &[2], &[7.0, 8.0]),
+            ],
+            "step 5",
+        )
+        .unwrap();
         (dir, path)
     }
 
@@ -191,7 +219,10 @@ mod tests {
         assert!(message(&path, &more).contains("\"extractor.0.bias\" is missing"));
         assert!(message(&path, &EXPECTED[..1]).contains("\"head.bias\" is not part"));
         let shape = message(&path, &[("head.weight", &[3, 2]), EXPECTED[1]]);
-        assert!(shape.contains("\"head.weight\" has shape [2, 3], expected [3, 2]"), "{shape}");
+        assert!(
+            shape.contains("\"head.weight\" has shape [2, 3], expected [3, 2]"),
+            "{shape}"
+        );
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl MlpConfig {
     pub fn check(&self) -> Result<()> {
         if self.hidden.is_empty() || self.hidden.iter().any(|&n| n == 0 || n > MAX_UNITS) {
             let what = format!(
-                "{:?} is out of range; accepted: one or more layers of 1 to {MAX_UNITS} units",
+                "{:?} is out of range; give one or more layers of 1 to {MAX_UNITS} units",
                 self.hidden
             );
             return Err(Error::config("hidden", what));
@@ -104,6 +104,17 @@ impl FeatureExtractor for Mlp {
     fn width(&self) -> i64 {
         self.width
     }
+
+    fn relu_layers(&self) -> Option<Vec<usize>> {
+        let units = |n: i64| n as usize;
+        let inputs = self.layers[0].weight.size()[1];
+        let outputs = self
+            .layers
+            .iter()
+            .map(|layer| units(layer.weight.size()[0]));
+        (self.activation == Activation::Relu)
+            .then(|| std::iter::once(units(inputs)).chain(outputs).collect())
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +130,10 @@ mod tests {
     }
 
     fn config(hidden: &[usize], activation: Activation) -> MlpConfig {
-        MlpConfig { hidden: hidden.to_vec(), activation }
+        MlpConfig {
+            hidden: hidden.to_vec(),
+            activation,
+        }
     }
 
     #[test]
@@ -127,10 +141,24 @@ mod tests {
         let (mut store, mlp) = built(&config(&[2, 1], Activation::Relu)).unwrap();
         // Layer 0: W = [[1, 2], [3, -4]], b = [0.5, 1]; layer 1: W = [[2, 10]], b = [-1].
         let weights = [1.0_f32, 2.0, 3.0, -4.0, 0.5, 1.0, 2.0, 10.0, -1.0];
-        store.flat_and_gradient_mut().0.copy_(&Tensor::from_slice(&weights));
+        store
+            .flat_and_gradient_mut()
+            .0
+            .copy_(&Tensor::from_slice(&weights));
         let obs = Tensor::from_slice(&[1_f32, 1.0, -1.0, -1.0]).view([2, 2]);
         // Rows: relu(3.5, 0) -> 2 * 3.5 - 1 = 6; relu(-2.5, 2) -> 20 - 1 = 19.
-        assert_eq!(mlp.features(&obs, true), Tensor::from_slice(&[6_f32, 19.0]).view([2, 1]));
+        assert_eq!(
+            mlp.features(&obs, true),
+            Tensor::from_slice(&[6_f32, 19.0]).view([2, 1])
+        );
+    }
+
+    #[test]
+    fn only_relu_layers_are_told() {
+        let (_, relu) = built(&config(&[3, 5], Activation::Relu)).unwrap();
+        assert_eq!(relu.relu_layers(), Some(vec![2, 3, 5]));
+        let (_, tanh) = built(&config(&[3, 5], Activation::Tanh)).unwrap();
+        assert_eq!(tanh.relu_layers(), None);
     }
 
     #[test]
@@ -153,7 +181,10 @@ mod tests {
                 at(step);
                 // f32 rounding over the step: about 1e-7 / 2e-2; curvature adds the rest.
                 let difference = (up - down) / (2.0 * step);
-                assert!((difference - f64::from(expected)).abs() < 1e-3, "weight {i}: {difference} {expected}");
+                assert!(
+                    (difference - f64::from(expected)).abs() < 1e-3,
+                    "weight {i}: {difference} {expected}"
+                );
             }
         }
     }
@@ -161,8 +192,13 @@ mod tests {
     #[test]
     fn layers_without_units_are_refused() {
         for hidden in [&[] as &[usize], &[64, 0], &[1 << 20]] {
-            let error = built(&config(hidden, Activation::Relu)).unwrap_err().to_string();
-            assert!(error.starts_with("hidden: ") && error.contains("1 to 65536 units"), "{error}");
+            let error = built(&config(hidden, Activation::Relu))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with("hidden: ") && error.contains("1 to 65536 units"),
+                "{error}"
+            );
         }
     }
 }
