@@ -146,10 +146,17 @@ impl<T: Element> Case<T> {
         }
     }
 
+    /// All frames, written once: pages that never were are all one page.
+    fn ring(&self) -> Vec<T> {
+        let mut ring = vec![T::default(); self.capacity * self.spec.frame_space.len()];
+        ring.iter_mut().for_each(|x| *x = black_box(T::default()));
+        ring
+    }
+
     /// Copying one frame into the next place of a ring.
     fn floor_of_push(&self) -> f64 {
         let frame = self.spec.frame_space.len();
-        let mut ring = vec![T::default(); self.capacity * frame];
+        let mut ring = self.ring();
         let mut at = 0;
         nanoseconds(|| {
             let newest = &self.steps[at % 16].as_slice::<T>()[..frame];
@@ -162,9 +169,7 @@ impl<T: Element> Case<T> {
     fn floor_of_sample(&self, rng: &mut Rng) -> f64 {
         let frame = self.spec.frame_space.len();
         let stack = self.spec.frame_stack;
-        let mut ring = vec![T::default(); self.capacity * frame];
-        // Pages that were never written are all one page.
-        ring.iter_mut().for_each(|x| *x = black_box(T::default()));
+        let ring = self.ring();
         let mut out = vec![T::default(); 2 * BATCH * frame * stack];
         nanoseconds(|| {
             for pair in out.chunks_exact_mut(2 * frame * stack) {
