@@ -207,10 +207,12 @@ impl SumTree {
 
     fn set(&mut self, leaf: usize, value: f64) {
         let mut node = self.len() + leaf;
-        self.nodes[node] = value;
+        let mut sum = value;
+        self.nodes[node] = sum;
         while node > 1 {
+            sum += self.nodes[node ^ 1]; // the sibling; a sum of two does not depend on their order
             node /= 2;
-            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+            self.nodes[node] = sum;
         }
     }
 
@@ -231,16 +233,26 @@ impl SumTree {
     fn find(&self, at: &mut [f64], leaves: &mut [usize]) {
         assert!(self.total() > 0.0, "nothing to draw from");
         let len = self.len();
+        let (children, _) = self.nodes.as_chunks::<2>();
+        let descend = |at: &mut f64, node: &mut usize| {
+            let [left, right] = children[*node];
+            let goes_right = (*at >= left) & (right > 0.0);
+            // Which way is a coin toss that no processor predicts, so there must be no branch. The bits of floats
+            // that are not negative are in their order, and a set sign is above all: `at - left` if that is not
+            // negative, else `at`.
+            *at = f64::from_bits((*at - left).to_bits().min(at.to_bits()));
+            *node = 2 * *node + usize::from(goes_right);
+        };
         leaves.fill(1);
-        for _ in 0..self.nodes.len().ilog2() {
+        for _ in 0..len.ilog2() {
             for (at, node) in at.iter_mut().zip(leaves.iter_mut()) {
-                if *node >= len {
-                    continue;
-                }
-                let (left, right) = (self.nodes[2 * *node], self.nodes[2 * *node + 1]);
-                let goes_right = (*at >= left) & (right > 0.0);
-                *at -= if goes_right { left } else { 0.0 };
-                *node = 2 * *node + usize::from(goes_right);
+                descend(at, node);
+            }
+        }
+        // If `len` is no power of two, some leaves lie one level deeper than others.
+        for (at, node) in at.iter_mut().zip(leaves.iter_mut()) {
+            if *node < len {
+                descend(at, node);
             }
         }
         leaves.iter_mut().for_each(|node| *node -= len);
