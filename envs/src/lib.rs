@@ -1,1 +1,37 @@
-//! Native reinforcement-learning environments
+//! Native reinforcement-learning environments.
+//!
+//! - [`classic`]: control problems with continuous state;
+//! - [`grid`]: grid worlds whose dynamics are known as a table;
+//! - [`probe`]: tiny problems that each test one ability of an agent.
+//!
+//! Dynamics, rewards and time limits are those of Gymnasium and bsuite, and are checked against
+//! recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
+//! observations, its rewards, how episodes start and end, its configuration, and its reference.
+//!
+//! To add an environment: one file in the folder where it belongs, and one line in [`register`].
+//!
+//! ```
+//! use thorndike_core::{EnvOptions, Registry, Seeds};
+//! let registry = thorndike_envs::register(Registry::new());
+//! let params = serde_json::json!({ "map": "8x8", "slippery": false });
+//! let options = EnvOptions { num_envs: 4, ..EnvOptions::default() };
+//! let envs = registry.make_envs("frozen-lake", &params, &options, Seeds::new(1)).unwrap();
+//! assert_eq!(envs.spec().num_states("me").unwrap(), 64);
+//! ```
+
+pub mod classic;
+pub mod grid;
+pub mod probe;
+
+use thorndike_core::Registry;
+
+/// Adds every environment of this crate to `registry`.
+pub fn register(registry: Registry) -> Registry {
+    registry
+        .env("cart-pole", classic::CartPole::new)
+        .finite_env("cliff-walking", grid::CliffWalking::new)
+        .finite_env("corridor", probe::Corridor::new)
+        .finite_env("frozen-lake", grid::FrozenLake::new)
+        .finite_env("taxi", grid::Taxi::new)
+        .env("taxi-fickle", grid::FickleTaxi::new)
+}

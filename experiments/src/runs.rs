@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thorndike_core::Status;
 
 use crate::stats::{self, Curve};
@@ -37,7 +37,7 @@ pub struct Experiment {
 }
 
 /// A return that is known without learning, such as the optimum or the one that counts as solved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReferenceLine {
     /// Such as `optimum` or `solved`.
     pub label: String,
@@ -46,7 +46,8 @@ pub struct ReferenceLine {
 }
 
 impl ReferenceLine {
-    const OPTIMUM: &'static str = "optimum";
+    /// Label of the line that regret is measured from.
+    pub const OPTIMUM: &'static str = "optimum";
 
     /// The best that any policy can do.
     pub fn optimum(value: f64) -> Self {

@@ -1,0 +1,5 @@
+//! Control problems with continuous state.
+
+mod cart_pole;
+
+pub use cart_pole::{CartPole, CartPoleConfig, CartPoleState, Integrator};
