@@ -45,6 +45,27 @@ pub struct ReferenceLine {
     pub value: f64,
 }
 
+impl ReferenceLine {
+    /// Label of the line that regret is measured from.
+    pub const OPTIMUM: &'static str = "optimum";
+
+    /// The best that any policy can do.
+    pub fn optimum(value: f64) -> Self {
+        Self {
+            label: Self::OPTIMUM.to_owned(),
+            value,
+        }
+    }
+
+    /// The return from which the environment counts as solved.
+    pub fn solved(value: f64) -> Self {
+        Self {
+            label: "solved".to_owned(),
+            value,
+        }
+    }
+}
+
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeedRun {
@@ -147,6 +168,14 @@ impl Experiment {
         );
         experiment.seeds.sort_by_key(|run| run.seed);
         Ok(experiment)
+    }
+
+    /// The return of an optimal policy, if it is known.
+    pub fn optimum(&self) -> Option<f64> {
+        self.lines
+            .iter()
+            .find(|line| line.label == ReferenceLine::OPTIMUM)
+            .map(|line| line.value)
     }
 
     fn add(&mut self, run: SeedRun, env: String, agent: String, file: &Path) -> Result<()> {
