@@ -67,6 +67,7 @@ pip_stand_in() {
             $1
             while [ \"\$1\" != --dest ]; do shift; done
             exec cp '$sandbox'/wheels/${2:-*} \"\$2\" ;;
+        '-c import sys; print(sys.executable)') echo '$checkout/bin/python3'; exit ;;
         esac
         exec '$python' \"\$@\""
 }
@@ -128,15 +129,38 @@ two_calls_at_once_download_once() {
 }
 
 stopped_download_leaves_nothing_and_can_be_repeated() {
-    local signal call
-    pip_stand_in "touch '$checkout/started'; exec sleep 60"
-    for signal in TERM HUP; do
+    local signal
+    pip_stand_in "echo \$\$ >'$checkout/started'; exec sleep 60"
+    for signal in INT TERM HUP; do
         rm -f started
-        scripts/libtorch >/dev/null 2>&1 &
-        call=$!
-        until [[ -e started ]]; do sleep 0.05; done
-        kill -s $signal $call
-        ! wait $call 2>/dev/null || wrong "$signal: no exit code"
+        # Like a terminal, this sends SIGINT to the script and to all that it has started.
+        "$python" - $signal <<'PYTHON' || wrong "$signal: the script went on, or pip did"
+import os, pathlib, signal, subprocess, sys, time
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(1)
+        time.sleep(0.02)
+
+def is_gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+
+started = pathlib.Path("started")
+script = subprocess.Popen(["scripts/libtorch"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+wait_for(lambda: started.exists() and started.read_text().endswith("\n"))
+if sys.argv[1] == "INT":
+    os.killpg(script.pid, signal.SIGINT)
+else:
+    script.send_signal(getattr(signal, "SIG" + sys.argv[1]))
+if script.wait(20) == 0:
+    sys.exit(1)
+wait_for(lambda: is_gone(int(started.read_text())))
+PYTHON
         [[ $(ls -A "$cache") == .lock ]] || wrong "$signal left behind: $(ls -A "$cache")"
     done
     pip_stand_in :
@@ -163,7 +187,9 @@ wheel_without_a_library_is_refused() {
 }
 
 missing_python_or_pip_is_named() {
-    stand_in python3 'echo no module >&2; exit 1'
+    stand_in python3 'exit 127'
+    refused 'python3 is needed to download libtorch' scripts/libtorch
+    stand_in python3 "case \$1 in -c) echo '$checkout/bin/python3' ;; esac; case \$2 in *pip) exit 1 ;; esac"
     refused 'python3 has no pip' scripts/libtorch
 }
 

@@ -11,7 +11,7 @@ use crate::text::{duration, thousands};
 
 /// All seeds of an experiment.
 #[derive(Debug)]
-pub struct Display {
+pub(crate) struct Display {
     bars: Option<MultiProgress>,
     steps: EnvSteps,
     width: usize,
@@ -19,7 +19,7 @@ pub struct Display {
 
 /// One seed.
 #[derive(Debug)]
-pub struct SeedDisplay<'a> {
+pub(crate) struct SeedDisplay<'a> {
     display: &'a Display,
     label: String,
     bar: Option<ProgressBar>,
@@ -29,7 +29,7 @@ pub struct SeedDisplay<'a> {
 
 impl Display {
     /// For runs of `steps` environment steps each. Bars if standard error is a terminal and `quiet` is not asked for.
-    pub fn new(steps: EnvSteps, seeds: &[u64]) -> Self {
+    pub(crate) fn new(steps: EnvSteps, seeds: &[u64]) -> Self {
         let bars = stderr().is_terminal().then(|| {
             // Few frames a second: the picture is for people, the time for learning.
             MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5))
@@ -43,7 +43,7 @@ impl Display {
     }
 
     /// The line of one seed.
-    pub fn seed(&self, seed: u64) -> SeedDisplay<'_> {
+    pub(crate) fn seed(&self, seed: u64) -> SeedDisplay<'_> {
         let label = format!("seed {seed:>width$}", width = self.width);
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(self.steps));
@@ -62,17 +62,6 @@ impl Display {
             last_line: Instant::now(),
         }
     }
-
-    /// Prints a line above the bars.
-    pub fn say(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => {
-                // A terminal that went away is no reason to stop training.
-                let _ = bars.println(line);
-            }
-            None => eprintln!("{line}"),
-        }
-    }
 }
 
 impl SeedDisplay<'_> {
@@ -80,7 +69,7 @@ impl SeedDisplay<'_> {
     const LINE_EVERY: Duration = Duration::from_secs(2);
 
     /// Shows how far the seed is.
-    pub fn update(&mut self, progress: Progress) {
+    pub(crate) fn update(&mut self, progress: Progress) {
         let steps = self.display.steps;
         self.evaluated = progress.evaluated.or(self.evaluated);
         let left = steps.saturating_sub(progress.step) as f64 / progress.steps_per_s.max(1e-9);
@@ -110,7 +99,7 @@ impl SeedDisplay<'_> {
     }
 
     /// The seed has come to a halt.
-    pub fn end(&self, word: &str) {
+    pub(crate) fn end(&self, word: &str) {
         match &self.bar {
             Some(bar) => bar.abandon_with_message(word.to_owned()),
             None => eprintln!("{}  {word}", self.label),

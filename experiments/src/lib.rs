@@ -21,6 +21,7 @@ pub mod run;
 pub mod runs;
 mod sink;
 pub mod stats;
+pub mod summary;
 pub mod text;
 
 pub use commands::main;

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thorndike_core::Status;
 
 use crate::stats::{self, Curve};
@@ -37,12 +37,33 @@ pub struct Experiment {
 }
 
 /// A return that is known without learning, such as the optimum or the one that counts as solved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReferenceLine {
     /// Such as `optimum` or `solved`.
     pub label: String,
     /// Undiscounted return per episode.
     pub value: f64,
+}
+
+impl ReferenceLine {
+    /// Label of the line that regret is measured from.
+    pub const OPTIMUM: &'static str = "optimum";
+
+    /// The best that any policy can do.
+    pub fn optimum(value: f64) -> Self {
+        Self {
+            label: Self::OPTIMUM.to_owned(),
+            value,
+        }
+    }
+
+    /// The return from which the environment counts as solved.
+    pub fn solved(value: f64) -> Self {
+        Self {
+            label: "solved".to_owned(),
+            value,
+        }
+    }
 }
 
 /// One run.
@@ -147,6 +168,14 @@ impl Experiment {
         );
         experiment.seeds.sort_by_key(|run| run.seed);
         Ok(experiment)
+    }
+
+    /// The return of an optimal policy, if it is known.
+    pub fn optimum(&self) -> Option<f64> {
+        self.lines
+            .iter()
+            .find(|line| line.label == ReferenceLine::OPTIMUM)
+            .map(|line| line.value)
     }
 
     fn add(&mut self, run: SeedRun, env: String, agent: String, file: &Path) -> Result<()> {

@@ -323,3 +323,415 @@ pub fn binned_mean(curve: &[(u64, f64)], bins: usize) -> Curve {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// Made by `scripts/golden/stats.py` with the versions it names.
+    fn golden() -> serde_json::Value {
+        serde_json::from_str(include_str!("../../scripts/golden/stats.json")).unwrap()
+    }
+
+    fn numbers(value: &serde_json::Value) -> Vec<f64> {
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|number| number.as_f64().unwrap())
+            .collect()
+    }
+
+    /// One rounding per addition: far below 1e-12 for values of at most a few hundred.
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-12 * b.abs().max(1.0)
+    }
+
+    #[test]
+    fn averages_by_hand() {
+        let sample = [1.0, 100.0, 2.0, 3.0, 4.0, 5.0, 6.0, -50.0];
+        assert_eq!(
+            Statistic::Iqm.of(&mut sample.clone()),
+            (2.0 + 3.0 + 4.0 + 5.0) / 4.0
+        );
+        assert_eq!(Statistic::Mean.of(&mut sample.clone()), 71.0 / 8.0);
+        assert_eq!(Statistic::Median.of(&mut sample.clone()), 3.5);
+        assert_eq!(Statistic::Median.of(&mut [3.0, 9.0, 1.0]), 3.0);
+        // 0.25 of 5 is cut down to one run from each side, of 3 to none.
+        assert_eq!(Statistic::Iqm.of(&mut [9.0, 1.0, 2.0, 3.0, 4.0]), 3.0);
+        assert_eq!(Statistic::Iqm.of(&mut [9.0, 1.0, 2.0]), 4.0);
+    }
+
+    #[test]
+    fn averages_are_those_of_scipy_and_numpy() {
+        for sample in golden()["samples"].as_array().unwrap() {
+            let values = numbers(&sample["values"]);
+            let expected = |key: &str| sample[key].as_f64().unwrap();
+            assert!(
+                close(Statistic::Iqm.of(&mut values.clone()), expected("iqm")),
+                "{values:?}"
+            );
+            assert!(
+                close(
+                    trimmed_mean(&mut values.clone(), 0.1),
+                    expected("trimmed_10")
+                ),
+                "{values:?}"
+            );
+            assert!(
+                close(Statistic::Mean.of(&mut values.clone()), expected("mean")),
+                "{values:?}"
+            );
+            assert!(
+                close(
+                    Statistic::Median.of(&mut values.clone()),
+                    expected("median")
+                ),
+                "{values:?}"
+            );
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let levels = [0.0, 0.025, 0.25, 0.6, 0.975, 1.0];
+            for (level, expected) in levels.into_iter().zip(numbers(&sample["quantiles"])) {
+                assert!(
+                    close(quantile(&sorted, level), expected),
+                    "{level} of {values:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn aggregates_over_tasks_are_those_of_rliable() {
+        let golden = golden();
+        let tasks: Vec<Vec<f64>> = golden["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(numbers)
+            .collect();
+        let aggregates = [
+            ("iqm", Statistic::Iqm),
+            ("mean", Statistic::Mean),
+            ("median", Statistic::Median),
+        ];
+        for (key, statistic) in aggregates {
+            let expected = golden[key]["value"].as_f64().unwrap();
+            assert!(
+                close(statistic.across(&mut tasks.clone()), expected),
+                "{key}"
+            );
+        }
+    }
+
+    /// Both intervals come from 50,000 random resamples, so each end is a 2.5 % quantile give or take
+    /// sqrt(0.025 · 0.975 / 50,000) = 0.07 %. The difference of two has a standard deviation of 0.1 %; five of them are
+    /// allowed: rliable's ends must lie between our 2 % and 3 % quantiles.
+    #[test]
+    fn intervals_are_those_of_rliable() {
+        let golden = golden();
+        let tasks: Vec<Vec<f64>> = golden["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(numbers)
+            .collect();
+        let cases = [
+            ("iqm", Statistic::Iqm, &tasks[..]),
+            ("mean", Statistic::Mean, &tasks[..]),
+            ("median", Statistic::Median, &tasks[..]),
+            ("one_task_iqm", Statistic::Iqm, &tasks[1..2]),
+        ];
+        for (key, statistic, tasks) in cases {
+            let with = |confidence: f64| {
+                let bootstrap = Bootstrap {
+                    resamples: 50_000,
+                    confidence,
+                    seed: 1,
+                };
+                bootstrap
+                    .interval(tasks, |tasks| statistic.across(tasks))
+                    .unwrap()
+            };
+            let (wide, narrow) = (with(0.96), with(0.94));
+            let (low, high) = (
+                golden[key]["low"].as_f64().unwrap(),
+                golden[key]["high"].as_f64().unwrap(),
+            );
+            assert!(
+                wide.low <= low && low <= narrow.low,
+                "{key}: {low} outside {wide:?} {narrow:?}"
+            );
+            assert!(
+                narrow.high <= high && high <= wide.high,
+                "{key}: {high} outside {wide:?} {narrow:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn interval_of_two_runs_by_hand() {
+        // Four equally likely resamples of {0, 1}: means 0, 1/2, 1/2, 1. The quarters reach far beyond 2.5 %, and the
+        // middle half ends within the halves.
+        let sample = [vec![0.0, 1.0]];
+        let with = |confidence: f64| {
+            let bootstrap = Bootstrap {
+                resamples: 10_000,
+                confidence,
+                seed: 3,
+            };
+            bootstrap
+                .interval(&sample, |tasks| mean(&tasks[0]))
+                .unwrap()
+        };
+        assert_eq!(
+            with(0.95),
+            Interval {
+                low: 0.0,
+                high: 1.0
+            }
+        );
+        assert_eq!(
+            with(0.4),
+            Interval {
+                low: 0.5,
+                high: 0.5
+            }
+        );
+    }
+
+    #[test]
+    fn intervals_are_repeatable_and_depend_on_the_seed() {
+        let sample = [vec![1.0, 2.0, 4.0, 8.0, 16.0]];
+        let with = |seed: u64| {
+            let bootstrap = Bootstrap {
+                resamples: 500,
+                confidence: 0.9,
+                seed,
+            };
+            bootstrap
+                .interval(&sample, |tasks| mean(&tasks[0]))
+                .unwrap()
+        };
+        assert_eq!(with(7), with(7));
+        assert_ne!(with(7), with(8));
+    }
+
+    #[test]
+    fn bootstrap_is_value_stable() {
+        let sample = [vec![1.0, 2.5, 4.25, 8.125, 16.0625]];
+        let bootstrap = Bootstrap {
+            resamples: 20,
+            ..Bootstrap::default()
+        };
+        let interval = bootstrap
+            .interval(&sample, |tasks| mean(&tasks[0]))
+            .unwrap();
+        assert_eq!(
+            interval, PINNED,
+            "published intervals depend on these values"
+        );
+    }
+    const PINNED: Interval = Interval {
+        low: 3.986_562_500_000_000_2,
+        high: 11.560_625,
+    };
+
+    #[test]
+    fn resampling_stays_within_a_task() {
+        // Two tasks, constant within each: any mixing between them would move the mean of the task means.
+        let tasks = [vec![1.0; 4], vec![5.0; 3]];
+        let interval = Bootstrap::default()
+            .interval(&tasks, |tasks| Statistic::Mean.across(tasks))
+            .unwrap();
+        assert_eq!(
+            interval,
+            Interval {
+                low: 3.0,
+                high: 3.0
+            }
+        );
+    }
+
+    #[test]
+    fn intervals_cover_a_known_mean_as_often_as_they_say() {
+        // 400 samples of 30 uniform numbers; the percentile interval of so few covers a little less than 95 %. Four
+        // standard deviations of a share of 400 are 4 %.
+        let covered = (0..400).filter(|&index| {
+            let mut rng = Seeds::new(11).stream("coverage", index);
+            let sample: Vec<f64> = (0..30).map(|_| rng.random()).collect();
+            let bootstrap = Bootstrap {
+                resamples: 500,
+                ..Bootstrap::default()
+            };
+            let interval = bootstrap
+                .interval(&[sample], |tasks| mean(&tasks[0]))
+                .unwrap();
+            interval.low <= 0.5 && 0.5 <= interval.high
+        });
+        let share = covered.count() as f64 / 400.0;
+        assert!((0.90..0.99).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn one_run_no_run_and_nan_have_no_interval_and_no_panic() {
+        let with = |sample: &[f64]| {
+            let iqm = |tasks: &mut [Vec<f64>]| Statistic::Iqm.of(&mut tasks[0]);
+            Bootstrap::default().interval(&[sample.to_vec()], iqm)
+        };
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&[1.0]), None);
+        assert_eq!(with(&[1.0, f64::NAN]), None);
+        assert_eq!(Bootstrap::default().interval(&[], |_| 0.0), None);
+        for statistic in [Statistic::Iqm, Statistic::Mean, Statistic::Median] {
+            assert!(statistic.of(&mut []).is_nan());
+            assert!(statistic.of(&mut [1.0, f64::NAN, 2.0]).is_nan());
+            assert_eq!(statistic.of(&mut [f64::INFINITY; 3]), f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn fifty_thousand_resamples_of_ten_runs_on_five_tasks_take_less_than_a_second() {
+        let mut rng = Seeds::new(5).stream("scores", 0);
+        let tasks: Vec<Vec<f64>> = (0..5)
+            .map(|_| (0..10).map(|_| rng.random()).collect())
+            .collect();
+        let bootstrap = Bootstrap {
+            resamples: 50_000,
+            ..Bootstrap::default()
+        };
+        // The fastest of a few, because other tests run at the same time.
+        let mut took = f64::INFINITY;
+        for _ in 0..5 {
+            let started = Instant::now();
+            bootstrap
+                .interval(&tasks, |tasks| Statistic::Iqm.across(tasks))
+                .unwrap();
+            took = took.min(started.elapsed().as_secs_f64());
+            if took < 1.0 {
+                break;
+            }
+        }
+        assert!(took < 1.0, "{took} s");
+    }
+
+    #[test]
+    fn interpolation_is_exact_at_points_and_straight_between_them() {
+        let curve = vec![(10, 1.0), (20, 3.0), (40, -1.0)];
+        assert_eq!(interpolate(&curve, 10), Some(1.0));
+        assert_eq!(interpolate(&curve, 15), Some(2.0));
+        assert_eq!(interpolate(&curve, 20), Some(3.0));
+        assert_eq!(interpolate(&curve, 35), Some(0.0));
+        assert_eq!(interpolate(&curve, 40), Some(-1.0));
+    }
+
+    #[test]
+    fn nothing_is_made_up_before_the_first_and_after_the_last_point() {
+        let curve = vec![(10, 1.0), (20, 3.0)];
+        assert_eq!(interpolate(&curve, 9), None);
+        assert_eq!(interpolate(&curve, 21), None);
+        assert_eq!(interpolate(&[], 0), None);
+    }
+
+    #[test]
+    fn unequal_grids_meet_where_all_runs_have_values() {
+        let curves = [
+            vec![(0, 0.0), (10, 1.0), (30, 3.0)],
+            vec![(5, 1.0), (25, 5.0)],
+        ];
+        assert_eq!(common_steps(&curves, 100), [5, 10, 25]);
+        let points = aggregate(&curves, Statistic::Mean, &Bootstrap::default(), 100);
+        let values: Vec<(u64, f64)> = points
+            .iter()
+            .map(|point| (point.step, point.value))
+            .collect();
+        // 5: (0.5 + 1) / 2; 10: (1 + 2) / 2; 25: (2.5 + 5) / 2.
+        assert_eq!(values, [(5, 0.75), (10, 1.5), (25, 3.75)]);
+        assert_eq!(
+            points[1].interval,
+            Some(Interval {
+                low: 1.0,
+                high: 2.0
+            })
+        );
+    }
+
+    #[test]
+    fn runs_that_never_overlap_have_no_average() {
+        let curves = [vec![(0, 0.0), (10, 1.0)], vec![(20, 1.0), (30, 2.0)]];
+        assert!(aggregate(&curves, Statistic::Mean, &Bootstrap::default(), 100).is_empty());
+        assert!(aggregate(&[], Statistic::Mean, &Bootstrap::default(), 100).is_empty());
+    }
+
+    #[test]
+    fn a_single_run_is_its_own_average_without_an_interval() {
+        let curve = vec![(0, 2.0), (10, 4.0)];
+        let points = aggregate(
+            std::slice::from_ref(&curve),
+            Statistic::Iqm,
+            &Bootstrap::default(),
+            100,
+        );
+        assert_eq!(
+            points[1],
+            BandPoint {
+                step: 10,
+                value: 4.0,
+                interval: None
+            }
+        );
+    }
+
+    #[test]
+    fn identical_runs_have_a_band_of_no_width() {
+        let curves = vec![vec![(0, 2.0), (10, 4.0)]; 5];
+        for point in aggregate(&curves, Statistic::Iqm, &Bootstrap::default(), 100) {
+            assert_eq!(
+                point.interval,
+                Some(Interval {
+                    low: point.value,
+                    high: point.value
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn thinning_keeps_both_ends_and_the_order() {
+        let items: Vec<u64> = (0..1000).collect();
+        assert_eq!(thin(&items, 4), [0, 333, 666, 999]);
+        assert_eq!(thin(&items[..3], 4), [0, 1, 2]);
+        assert_eq!(thin::<u64>(&[], 4), [0; 0]);
+    }
+
+    #[test]
+    fn a_trailing_mean_looks_back_only() {
+        let curve = [(1, 0.0), (2, 0.0), (3, 6.0), (4, 3.0)];
+        assert_eq!(
+            trailing_mean(&curve, 3, 100),
+            [(1, 0.0), (2, 0.0), (3, 2.0), (4, 3.0)]
+        );
+        assert_eq!(trailing_mean(&curve, 1, 100), curve);
+        assert_eq!(trailing_mean(&curve, 2, 2), [(1, 0.0), (4, 4.5)]);
+    }
+
+    #[test]
+    fn bins_average_without_losing_a_point() {
+        let curve: Curve = (0..10_000).map(|i| (i * 7, (i % 100) as f64)).collect();
+        let binned = binned_mean(&curve, 100);
+        assert!(binned.len() <= 100, "{}", binned.len());
+        // 10,000 points of which 100 whole periods fall in a bin each, give or take its edges.
+        assert!(
+            binned.iter().all(|point| (point.1 - 49.5).abs() < 1.0),
+            "{binned:?}"
+        );
+        assert_eq!(binned.last().unwrap().0, curve.last().unwrap().0);
+        assert_eq!(binned_mean(&curve[..5], 100), curve[..5]);
+        assert_eq!(binned_mean(&[], 100), []);
+        assert_eq!(
+            binned_mean(&[(0, 1.0), (u64::MAX, 3.0), (u64::MAX, 5.0)], 2),
+            [(0, 1.0), (u64::MAX, 4.0)]
+        );
+    }
+}

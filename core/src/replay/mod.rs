@@ -40,6 +40,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod file;
 mod n_step;
 mod priority;
 mod rows;
@@ -49,7 +50,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{EnvSteps, Transitions};
 use crate::array::Array;
-use crate::error::{Error, Result, check_range};
+use crate::error::{Result, check_range};
+use crate::memory::check_fits;
 use crate::seed::Rng;
 use crate::vector::EnvSpec;
 use n_step::{Closed, NStep, OpenStep};
@@ -118,7 +120,7 @@ impl ReplayConfig {
     /// Checks all numbers against each other and the environments.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key.
+    /// [`Error::Config`](crate::Error::Config) naming the key.
     pub fn check(&self, spec: &EnvSpec) -> Result<()> {
         check_range("n_step", self.n_step, 1..=Self::MAX_N_STEP)?;
         // A push writes at most two rows for each environment, so no row is overwritten before the window of its
@@ -134,17 +136,12 @@ impl ReplayConfig {
     /// Bytes that a [`Replay`] of this configuration allocates.
     pub fn bytes(&self, spec: &EnvSpec) -> u64 {
         let capacity = self.capacity as u64;
-        let action = spec.action_space.len() * spec.action_kind().bytes();
-        let transition = (action + size_of::<Transition>()) as u64;
-        let sampler = match self.sampler {
-            SamplerConfig::Uniform => 0,
-            SamplerConfig::Prioritized(_) => Prioritized::bytes(capacity),
-        };
+        let action = (spec.action_space.len() * spec.action_kind().bytes()) as u64;
         Rows::bytes(capacity, spec)
-            .saturating_add(capacity.saturating_mul(transition))
+            .saturating_add(capacity.saturating_mul(action))
+            .saturating_add(Candidates::bytes(self.sampler, capacity))
             .saturating_add(NStep::bytes(self.n_step as u64, spec.num_envs as u64))
             .saturating_add((spec.num_envs * size_of::<u32>()) as u64)
-            .saturating_add(sampler)
     }
 }
 
@@ -206,180 +203,99 @@ const NO_TRANSITION: Transition = Transition {
     discount: 0.0,
 };
 
+/// The transitions that can be drawn, by the row that they start at.
+#[derive(Debug)]
+struct Candidates {
+    /// One for each filled row; never grows beyond its first allocation.
+    by_row: Vec<Transition>,
+    /// How many of them can be drawn.
+    len: usize,
+    sampler: Sampler,
+}
+
 #[derive(Debug)]
 enum Sampler {
     Uniform,
     Prioritized(Prioritized),
 }
 
-/// Replay memory of N environments.
-///
-/// The transitions that can be drawn are those whose n-step window has closed and of whose two stacks no frame
-/// was overwritten. Everything is allocated at construction; memory is touched only as it fills.
-///
-/// *Design.* Observations lie in one ring in the order in which they were seen, each stored once, and linked
-/// within their episode: half the memory of pairs, `1 / 2k` for stacks of `k` frames. A ring for each environment
-/// would need no links, but would keep old steps of one environment that ends its episodes slowly.
-#[derive(Debug)]
-pub struct Replay {
-    rows: Rows,
-    /// One for each filled row; never grows beyond its first allocation.
-    transitions: Vec<Transition>,
-    /// One for each row.
-    actions: Array,
-    n_step: NStep,
-    sampler: Sampler,
-    /// For each environment the row of its current observation; [`NONE`] if an episode is to start.
-    heads: Vec<u32>,
-    /// Transitions that can be drawn.
-    len: usize,
-}
-
-impl Replay {
-    /// An empty replay for environments of the form `spec`, whose n-step sums are discounted with `gamma`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a number is out of range or the memory cannot be had.
-    pub fn new(config: &ReplayConfig, spec: &EnvSpec, gamma: f32) -> Result<Self> {
-        check_range("gamma", gamma, 0.0..=1.0)?;
-        config.check(spec)?;
-        check_memory(config.bytes(spec))?;
-        let capacity = config.capacity;
-        Ok(Self {
-            rows: Rows::new(capacity, spec),
-            transitions: Vec::with_capacity(capacity),
-            actions: Array::zeros_of(spec.action_kind(), capacity, spec.action_space.len()),
-            n_step: NStep::new(config.n_step, gamma, spec.num_envs),
-            sampler: match config.sampler {
+impl Candidates {
+    fn new(sampler: SamplerConfig, capacity: usize) -> Self {
+        Self {
+            by_row: Vec::with_capacity(capacity),
+            len: 0,
+            sampler: match sampler {
                 SamplerConfig::Uniform => Sampler::Uniform,
                 SamplerConfig::Prioritized(config) => {
                     Sampler::Prioritized(Prioritized::new(config, capacity))
                 }
             },
-            heads: vec![NONE; spec.num_envs],
-            len: 0,
-        })
+        }
     }
 
-    /// Number of transitions that can be drawn.
-    pub fn len(&self) -> usize {
-        self.len
+    /// Bytes for `capacity` rows.
+    fn bytes(sampler: SamplerConfig, capacity: u64) -> u64 {
+        let sampler = match sampler {
+            SamplerConfig::Uniform => 0,
+            SamplerConfig::Prioritized(_) => Prioritized::bytes(capacity),
+        };
+        capacity
+            .saturating_mul(size_of::<Transition>() as u64)
+            .saturating_add(sampler)
     }
 
-    /// Whether nothing can be drawn yet.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Bytes allocated; what [`ReplayConfig::bytes`] said.
-    pub fn bytes(&self) -> u64 {
-        let actions = self.actions.rows() * self.actions.cols() * self.actions.kind().bytes();
+    /// Bytes that were really allocated.
+    fn allocated(&self) -> usize {
         let sampler = match &self.sampler {
             Sampler::Uniform => 0,
             Sampler::Prioritized(prioritized) => prioritized.allocated(),
         };
-        let bytes = self.rows.allocated()
-            + self.transitions.capacity() * size_of::<Transition>()
-            + actions
-            + self.n_step.allocated()
-            + self.heads.capacity() * size_of::<u32>()
-            + sampler;
-        bytes as u64
+        self.by_row.capacity() * size_of::<Transition>() + sampler
     }
 
-    /// Stores one step of all environments.
-    ///
-    /// Where the last step did not end an episode, `obs` must be the `next_obs` of that step, as it is in every
-    /// [`VectorEnv`](crate::VectorEnv). Anything else means that the environment was reset from outside: what is
-    /// open is closed as truncated, and an episode starts.
-    ///
-    /// # Panics
-    /// If the arrays are not of the form that the replay was built for.
-    pub fn push(&mut self, step: &Transitions<'_>) {
-        assert_eq!(step.len(), self.heads.len(), "environments in a push");
-        for env in 0..self.heads.len() {
-            let row = match self.heads[env] {
-                head if head != NONE && self.rows.holds(head, step.obs, env) => head,
-                head => {
-                    self.close(env, head, None);
-                    self.append(step.obs, env, NONE)
-                }
-            };
-            self.actions.copy_row(row as usize, step.actions, env);
-            let next = self.append(step.next_obs, env, row);
-            let reward = step.rewards[env];
-            let status = step.status[env];
-            self.close(env, next, Some((OpenStep { row, reward }, status)));
-            self.heads[env] = if status.is_over() { NONE } else { next };
+    fn clear(&mut self) {
+        self.by_row.clear();
+        self.len = 0;
+        if let Sampler::Prioritized(prioritized) = &mut self.sampler {
+            prioritized.clear();
         }
     }
 
-    /// Writes a row over the oldest one, whose transitions can then be drawn no more.
-    fn append(&mut self, obs: &Array, env: usize, previous: u32) -> u32 {
-        let Self {
-            rows,
-            transitions,
-            sampler,
-            len,
-            ..
-        } = self;
-        rows.losing_their_stack(|row| {
-            if transitions[row].successor != NONE {
-                transitions[row].successor = NONE;
-                *len -= 1;
-                if let Sampler::Prioritized(prioritized) = sampler {
-                    prioritized.remove(row);
-                }
-            }
-        });
-        let row = rows.append(obs, env, previous);
-        if row as usize == transitions.len() {
-            transitions.push(NO_TRANSITION);
-        }
-        row
-    }
-
-    /// Closes the windows of `env` that end in `successor`: those that `step` closes, or all if there is none.
-    fn close(&mut self, env: usize, successor: u32, step: Option<(OpenStep, crate::Status)>) {
-        let Self {
-            n_step,
-            transitions,
-            sampler,
-            len,
-            ..
-        } = self;
-        let mut add = |closed: Closed| {
-            let row = closed.row as usize;
-            *len += usize::from(transitions[row].successor == NONE);
-            transitions[row] = Transition {
-                successor,
-                reward: closed.reward,
-                discount: closed.discount,
-            };
-            if let Sampler::Prioritized(prioritized) = sampler {
-                prioritized.add(row);
-            }
+    fn add(&mut self, closed: Closed, successor: u32) {
+        let row = closed.row as usize;
+        self.len += usize::from(self.by_row[row].successor == NONE);
+        self.by_row[row] = Transition {
+            successor,
+            reward: closed.reward,
+            discount: closed.discount,
         };
-        match step {
-            Some((step, status)) => n_step.push(env, step, status, &mut add),
-            None => n_step.close_all(env, true, &mut add),
+        if let Sampler::Prioritized(prioritized) = &mut self.sampler {
+            prioritized.add(row);
         }
     }
 
-    /// Draws transitions and fills `out` with them; `step` is where the run is, for the importance weights.
-    ///
-    /// # Panics
-    /// If nothing can be drawn, or `out` was made for other environments.
-    pub fn sample_into(&mut self, rng: &mut Rng, step: EnvSteps, out: &mut MiniBatch) {
-        assert!(!self.is_empty(), "drawn from an empty replay");
+    fn remove(&mut self, row: usize) {
+        if self.by_row[row].successor == NONE {
+            return;
+        }
+        self.by_row[row] = NO_TRANSITION;
+        self.len -= 1;
+        if let Sampler::Prioritized(prioritized) = &mut self.sampler {
+            prioritized.remove(row);
+        }
+    }
+
+    fn sample(&self, rng: &mut Rng, step: EnvSteps, out: &mut MiniBatch) {
+        assert!(self.len > 0, "drawn from an empty replay");
         match &self.sampler {
             Sampler::Uniform => {
-                // At least every other row starts a transition, but for windows that are still open.
-                let rows = self.transitions.len() as u32;
+                // Rows that start no transition are drawn again: the ends of episodes and open windows, seldom
+                // more than half of all.
+                let rows = self.by_row.len() as u32;
                 for index in &mut out.indices {
                     *index = loop {
                         let row = rng.random_range(0..rows) as usize;
-                        if self.transitions[row].successor != NONE {
+                        if self.by_row[row].successor != NONE {
                             break row;
                         }
                     };
@@ -394,20 +310,149 @@ impl Replay {
                 &mut out.scratch,
             ),
         }
+    }
+}
+
+/// Replay memory of N environments.
+///
+/// The transitions that can be drawn are those whose n-step window has closed and of whose two stacks no frame
+/// was overwritten. Everything is allocated at construction; memory is touched only as it fills.
+///
+/// *Design.* Observations lie in one ring in the order in which they were seen, each stored once, and linked
+/// within their episode: half the memory of pairs, `1 / 2k` for stacks of `k` frames. A ring for each environment
+/// would need no links, but an environment that is slow to end its episodes would keep older steps than others.
+#[derive(Debug)]
+pub struct Replay {
+    spec: EnvSpec,
+    gamma: f32,
+    rows: Rows,
+    /// One for each row.
+    actions: Array,
+    candidates: Candidates,
+    n_step: NStep,
+    /// For each environment the row of its current observation; [`NONE`] if an episode is to start.
+    heads: Vec<u32>,
+}
+
+impl Replay {
+    /// An empty replay for environments of the form `spec`, whose n-step sums are discounted with `gamma`.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if a number is out of range or the memory is not there.
+    pub fn new(config: &ReplayConfig, spec: &EnvSpec, gamma: f32) -> Result<Self> {
+        check_range("gamma", gamma, 0.0..=1.0)?;
+        config.check(spec)?;
+        check_fits("capacity", "the replay", config.bytes(spec))?;
+        let capacity = config.capacity;
+        Ok(Self {
+            rows: Rows::new(capacity, spec),
+            actions: Array::zeros_of(spec.action_kind(), capacity, spec.action_space.len()),
+            candidates: Candidates::new(config.sampler, capacity),
+            n_step: NStep::new(config.n_step, gamma, spec.num_envs),
+            heads: vec![NONE; spec.num_envs],
+            spec: spec.clone(),
+            gamma,
+        })
+    }
+
+    /// Number of transitions that can be drawn.
+    pub fn len(&self) -> usize {
+        self.candidates.len
+    }
+
+    /// Whether nothing can be drawn yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes allocated; what [`ReplayConfig::bytes`] said.
+    pub fn bytes(&self) -> u64 {
+        let actions = self.actions.rows() * self.actions.cols() * self.actions.kind().bytes();
+        let bytes = self.rows.allocated()
+            + actions
+            + self.candidates.allocated()
+            + self.n_step.allocated()
+            + self.heads.capacity() * size_of::<u32>();
+        bytes as u64
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.candidates.clear();
+        self.n_step.clear();
+        self.heads.fill(NONE);
+    }
+
+    /// Stores one step of all environments.
+    ///
+    /// Where the last step did not end an episode, `obs` must be the `next_obs` of that step, as it is in every
+    /// [`VectorEnv`](crate::VectorEnv). Anything else means that the environment was reset from outside: what is
+    /// open is closed as truncated, and an episode starts.
+    ///
+    /// # Panics
+    /// If the arrays are not of the form that the replay was built for.
+    pub fn push(&mut self, step: &Transitions<'_>) {
+        assert_eq!(step.len(), self.heads.len(), "environments in a push");
+        for env in 0..self.heads.len() {
+            let row = self.current_row(step.obs, env);
+            self.actions.copy_row(row as usize, step.actions, env);
+            let successor = self.append(step.next_obs, env, row);
+            let (reward, status) = (step.rewards[env], step.status[env]);
+            let candidates = &mut self.candidates;
+            self.n_step
+                .push(env, OpenStep { row, reward }, status, |closed| {
+                    candidates.add(closed, successor);
+                });
+            self.heads[env] = if status.is_over() { NONE } else { successor };
+        }
+    }
+
+    /// The row that holds the current observation of `env`; a new one at the start of an episode.
+    fn current_row(&mut self, obs: &Array, env: usize) -> u32 {
+        let head = self.heads[env];
+        if head != NONE {
+            if self.rows.holds(head, obs, env) {
+                return head;
+            }
+            let candidates = &mut self.candidates;
+            self.n_step
+                .close_all(env, true, |closed| candidates.add(closed, head));
+        }
+        self.append(obs, env, NONE)
+    }
+
+    /// Writes a row over the oldest one; transitions that needed that can be drawn no more.
+    fn append(&mut self, obs: &Array, env: usize, previous: u32) -> u32 {
+        let candidates = &mut self.candidates;
+        self.rows.losing_their_stack(|row| candidates.remove(row));
+        let row = self.rows.append(obs, env, previous);
+        if row as usize == candidates.by_row.len() {
+            candidates.by_row.push(NO_TRANSITION);
+        }
+        row
+    }
+
+    /// Draws transitions and fills `out` with them; `step` is where the run is, for the importance weights.
+    ///
+    /// # Panics
+    /// If nothing can be drawn, or `out` was made for other environments.
+    pub fn sample_into(&mut self, rng: &mut Rng, step: EnvSteps, out: &mut MiniBatch) {
+        self.candidates.sample(rng, step, out);
         self.read_into(out);
     }
 
     /// Fills `out` with the transitions that its indices name.
     fn read_into(&self, out: &mut MiniBatch) {
+        let by_row = &self.candidates.by_row;
         for (i, &row) in out.indices.iter().enumerate() {
-            let transition = &self.transitions[row];
-            out.rewards[i] = transition.reward;
-            out.discounts[i] = transition.discount;
+            out.rewards[i] = by_row[row].reward;
+            out.discounts[i] = by_row[row].discount;
             out.actions.copy_row(i, &self.actions, row);
         }
         let rows = out.indices.iter().copied();
         self.rows.gather(rows.clone(), &mut out.obs);
-        let successors = rows.map(|row| self.transitions[row].successor as usize);
+        let successors = rows.map(|row| by_row[row].successor as usize);
         self.rows.gather(successors, &mut out.next_obs);
     }
 
@@ -417,46 +462,14 @@ impl Replay {
     /// passed over.
     ///
     /// # Panics
-    /// If an index is no row.
+    /// If there are not as many TD errors as indices, or an index is no row.
     pub fn update_priorities(&mut self, indices: &[usize], td_errors_abs: &[f32]) {
         assert_eq!(indices.len(), td_errors_abs.len(), "one TD error an index");
-        if let Sampler::Prioritized(prioritized) = &mut self.sampler {
+        if let Sampler::Prioritized(prioritized) = &mut self.candidates.sampler {
             prioritized.update(indices, td_errors_abs);
         }
     }
 }
 
-/// Asks for the memory once and gives it back untouched: an allocation that fails later ends the program.
-fn check_memory(bytes: u64) -> Result<()> {
-    let probe = usize::try_from(bytes)
-        .ok()
-        .and_then(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).ok());
-    probe.ok_or_else(|| {
-        let gigabytes = bytes as f64 / 1e9;
-        Error::config(
-            "capacity",
-            format!("the replay needs {gigabytes:.1} GB, which the system refuses; give fewer"),
-        )
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::array::Element;
-    use crate::space::Space;
-
-    /// Environments that show two scalars a frame and have three actions.
-    pub(super) fn spec<T: Element>(num_envs: usize, frame_stack: usize) -> EnvSpec {
-        EnvSpec {
-            frame_space: Space::unbounded(&[2]),
-            obs_kind: T::KIND,
-            action_space: Space::Discrete(3),
-            num_envs,
-            time_limit: None,
-            frame_stack,
-            action_repeat: 1,
-            reward_threshold: None,
-        }
-    }
-}
+mod tests;

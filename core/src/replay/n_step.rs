@@ -71,6 +71,10 @@ impl NStep {
             + self.open.capacity() * size_of::<u32>()
     }
 
+    pub(super) fn n(&self) -> usize {
+        self.n
+    }
+
     /// Forgets all open steps.
     pub(super) fn clear(&mut self) {
         self.open.fill(0);

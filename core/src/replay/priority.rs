@@ -113,12 +113,23 @@ impl Prioritized {
         &self.tree.nodes[self.tree.len()..][..rows]
     }
 
-    /// Takes over priorities of the first rows; all others are 0.
-    pub(super) fn set_priorities(&mut self, fill: impl FnOnce(&mut [f64])) {
-        let leaves = self.tree.len();
+    /// Sets the priorities of the first `rows` rows to what `next` gives; all others are 0.
+    ///
+    /// # Errors
+    /// Those of `next`; then call [`clear`](Prioritized::clear).
+    pub(super) fn set_priorities(
+        &mut self,
+        rows: usize,
+        next: impl FnMut(usize) -> Result<f64>,
+    ) -> Result<()> {
         self.tree.nodes.fill(0.0);
-        fill(&mut self.tree.nodes[leaves..]);
+        let leaves = self.tree.len();
+        let priorities = (0..rows).map(next);
+        for (leaf, priority) in self.tree.nodes[leaves..].iter_mut().zip(priorities) {
+            *leaf = priority?;
+        }
         self.tree.sum_up();
+        Ok(())
     }
 
     /// Gives the transitions of `rows` priorities for new absolute TD errors.
@@ -196,10 +207,12 @@ impl SumTree {
 
     fn set(&mut self, leaf: usize, value: f64) {
         let mut node = self.len() + leaf;
-        self.nodes[node] = value;
+        let mut sum = value;
+        self.nodes[node] = sum;
         while node > 1 {
+            sum += self.nodes[node ^ 1]; // the sibling; a sum of two does not depend on their order
             node /= 2;
-            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+            self.nodes[node] = sum;
         }
     }
 
@@ -220,18 +233,185 @@ impl SumTree {
     fn find(&self, at: &mut [f64], leaves: &mut [usize]) {
         assert!(self.total() > 0.0, "nothing to draw from");
         let len = self.len();
+        let (children, _) = self.nodes.as_chunks::<2>();
+        let descend = |at: &mut f64, node: &mut usize| {
+            let [left, right] = children[*node];
+            let goes_right = (*at >= left) & (right > 0.0);
+            // Which way is a coin toss that no processor predicts, so there must be no branch. The bits of floats
+            // that are not negative are in their order, and a set sign is above all: `at - left` if that is not
+            // negative, else `at`.
+            *at = f64::from_bits((*at - left).to_bits().min(at.to_bits()));
+            *node = 2 * *node + usize::from(goes_right);
+        };
         leaves.fill(1);
-        for _ in 0..self.nodes.len().ilog2() {
+        for _ in 0..len.ilog2() {
             for (at, node) in at.iter_mut().zip(leaves.iter_mut()) {
-                if *node >= len {
-                    continue;
-                }
-                let (left, right) = (self.nodes[2 * *node], self.nodes[2 * *node + 1]);
-                let goes_right = (*at >= left) & (right > 0.0);
-                *at -= if goes_right { left } else { 0.0 };
-                *node = 2 * *node + usize::from(goes_right);
+                descend(at, node);
+            }
+        }
+        // If `len` is no power of two, some leaves lie one level deeper than others.
+        for (at, node) in at.iter_mut().zip(leaves.iter_mut()) {
+            if *node < len {
+                descend(at, node);
             }
         }
         leaves.iter_mut().for_each(|node| *node -= len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seeds;
+
+    fn rng() -> Rng {
+        Seeds::new(5).stream("sample", 0)
+    }
+
+    /// Five rows with priorities for the TD errors 1 to 5.
+    fn five(config: PrioritizedConfig) -> Prioritized {
+        let mut prioritized = Prioritized::new(config, 5);
+        (0..5).for_each(|row| prioritized.add(row));
+        prioritized.update(&[0, 1, 2, 3, 4], &[1.0, 2.0, 3.0, 4.0, 5.0]);
+        prioritized
+    }
+
+    fn draw(prioritized: &Prioritized, batch: usize, step: EnvSteps) -> (Vec<usize>, Vec<f32>) {
+        let (mut rows, mut weights) = (vec![0; batch], vec![0.0; batch]);
+        prioritized.sample(
+            &mut rng(),
+            step,
+            &mut rows,
+            &mut weights,
+            &mut vec![0.0; batch],
+        );
+        (rows, weights)
+    }
+
+    #[test]
+    fn a_leaf_is_found_over_exactly_its_share() {
+        // Whole numbers: every sum is exact, so half-way between them each leaf is met as often as it counts.
+        let mut rng = rng();
+        for len in 2..40 {
+            let mut tree = SumTree::new(len);
+            let values: Vec<usize> = (0..len).map(|_| rng.random_range(0..6)).collect();
+            for (leaf, &value) in values.iter().enumerate() {
+                tree.set(leaf, value as f64);
+            }
+            let total: usize = values.iter().sum();
+            assert_eq!(tree.total(), total as f64);
+            let mut at: Vec<f64> = (0..total).map(|i| i as f64 + 0.5).collect();
+            let mut leaves = vec![0; total];
+            tree.find(&mut at, &mut leaves);
+            let mut counts = vec![0; len];
+            leaves.iter().for_each(|&leaf| counts[leaf] += 1);
+            assert_eq!(counts, values);
+        }
+    }
+
+    #[test]
+    fn a_leaf_of_zero_is_never_found_however_sums_round() {
+        let mut rng = rng();
+        for len in 2..40 {
+            let mut tree = SumTree::new(len);
+            for _ in 0..200 {
+                let value = match rng.random_range(0..3) {
+                    0 => 0.0,
+                    _ => 10f64.powi(rng.random_range(-30..30)) * rng.random::<f64>(),
+                };
+                tree.set(rng.random_range(0..len), value);
+                if tree.total() == 0.0 {
+                    continue;
+                }
+                // The total itself, too: a draw may round up to it.
+                let mut at = [0.0, tree.total() * rng.random::<f64>(), tree.total()];
+                let mut leaves = [0; 3];
+                tree.find(&mut at, &mut leaves);
+                assert!(leaves.iter().all(|&leaf| tree.get(leaf) > 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn sums_follow_from_the_leaves_alone_bit_for_bit() {
+        let mut rng = rng();
+        let mut tree = SumTree::new(37);
+        for _ in 0..1000 {
+            tree.set(rng.random_range(0..37), rng.random());
+        }
+        let mut again = SumTree::new(37);
+        again.nodes[37..].copy_from_slice(&tree.nodes[37..]);
+        again.sum_up();
+        assert_eq!(again.nodes, tree.nodes);
+    }
+
+    #[test]
+    fn new_items_get_the_maximum_priority() {
+        let mut prioritized = Prioritized::new(PrioritizedConfig::default(), 5);
+        prioritized.add(0);
+        assert_eq!(prioritized.tree.get(0), 1.0, "before any update");
+        prioritized.update(&[0], &[31.0]);
+        let largest = (31.0f64 + 1e-6).powf(0.6);
+        prioritized.update(&[0], &[0.5]);
+        prioritized.add(1);
+        assert_eq!(
+            prioritized.tree.get(1),
+            largest,
+            "the largest ever, not of now"
+        );
+    }
+
+    #[test]
+    fn weights_undo_the_preference_and_the_largest_is_one() {
+        for (beta, step) in [(0.4, 0), (0.7, 50), (1.0, 100), (1.0, 1000)] {
+            let config = PrioritizedConfig {
+                alpha: 1.0,
+                beta: Schedule::linear(0.4, 1.0, 100),
+                ..Default::default()
+            };
+            let (rows, weights) = draw(&five(config), 20, step);
+            let least = rows.iter().min().unwrap();
+            for (&row, &weight) in rows.iter().zip(&weights) {
+                // Priorities are row + 1 + 1e-6: (P(row) / P(least))^-beta.
+                let expected = ((row + 1) as f64 / (least + 1) as f64).powf(-beta);
+                assert!(
+                    (f64::from(weight) - expected).abs() < 2e-6,
+                    "{weight} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_equal_part_of_the_total_is_drawn_from_once() {
+        let mut prioritized = Prioritized::new(PrioritizedConfig::default(), 8);
+        (0..8).for_each(|row| prioritized.add(row));
+        for _ in 0..20 {
+            let (mut rows, _) = draw(&prioritized, 8, 0);
+            rows.sort_unstable();
+            assert_eq!(rows, [0, 1, 2, 3, 4, 5, 6, 7]);
+        }
+    }
+
+    #[test]
+    fn td_errors_that_are_no_numbers_change_nothing() {
+        let mut prioritized = five(PrioritizedConfig::default());
+        let before = prioritized.tree.nodes.clone();
+        prioritized.update(&[0, 1, 2], &[f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        assert_eq!(prioritized.tree.nodes, before);
+        assert_eq!(prioritized.max_priority, (5.0f64 + 1e-6).powf(0.6));
+        prioritized.update(&[3], &[f32::MAX]);
+        assert!(prioritized.max_priority <= MAX_PRIORITY);
+        let (rows, weights) = draw(&prioritized, 10, 0);
+        assert_eq!(rows, [3; 10], "one priority that outweighs all others");
+        assert_eq!(weights, [1.0; 10]);
+    }
+
+    #[test]
+    fn a_removed_row_is_not_drawn_and_an_update_does_not_bring_it_back() {
+        let mut prioritized = five(PrioritizedConfig::default());
+        prioritized.remove(4);
+        prioritized.update(&[4], &[100.0]);
+        assert!(draw(&prioritized, 100, 0).0.iter().all(|&row| row < 4));
     }
 }

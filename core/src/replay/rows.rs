@@ -69,6 +69,7 @@ impl Rows {
     }
 
     /// Writes the newest frame of row `env` of `obs` into the oldest row and gives that row's number.
+    #[inline]
     pub(super) fn append(&mut self, obs: &Array, env: usize, previous: u32) -> u32 {
         match self.frames.kind() {
             Kind::F32 => self.write::<f32>(obs, env),
@@ -97,6 +98,7 @@ impl Rows {
     }
 
     /// Whether `row` holds the newest frame of row `env` of `obs`.
+    #[inline]
     pub(super) fn holds(&self, row: u32, obs: &Array, env: usize) -> bool {
         fn same<T: Element>(rows: &Rows, row: u32, obs: &Array, env: usize) -> bool {
             newest_frame(obs.row::<T>(env), rows.stack) == rows.frames.row::<T>(row as usize)
@@ -110,6 +112,7 @@ impl Rows {
 
     /// Calls `each` for every row whose stack ends with the next [`append`](Rows::append): the row that is
     /// overwritten and the `stack - 1` rows after it in its episode.
+    #[inline]
     pub(super) fn losing_their_stack(&self, mut each: impl FnMut(usize)) {
         if self.filled() < self.capacity {
             return;

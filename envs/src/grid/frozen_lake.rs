@@ -335,7 +335,7 @@ impl Env for FrozenLake {
     fn time_limit(&self) -> Option<u32> {
         Some(self.time_limit)
     }
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         self.reward_threshold
     }
     fn render(&self, state: &u32) -> Option<String> {

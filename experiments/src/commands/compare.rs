@@ -35,7 +35,6 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     }
     let options = args.statistic.options(args.dark);
     plot::compare(&experiments, &options, &args.out)?;
-    print!("{}", plot::table(&experiments, &options));
     println!("{}", args.out.display());
     Ok(())
 }

@@ -41,7 +41,31 @@ fn cpu_features() -> String {
 #[cfg(feature = "torch")]
 fn tensors(line: impl Fn(&str, &str)) {
     let backend = thorndike_nets::Backend::detect();
-    line("libtorch", &backend.to_string());
+    match libtorch_folder() {
+        Some(folder) => {
+            let version = std::fs::read_to_string(folder.join("build-version"));
+            let version = version.as_deref().map_or("of unknown version", str::trim);
+            line("libtorch", &format!("{version} in {}", folder.display()));
+        }
+        None => line("libtorch", "linked; its folder is not known on this system"),
+    }
+    let products = if backend.mkl { "with MKL" } else { "without MKL: matrix products are slower" };
+    line("", &format!("{products}; {} thread for each operation", backend.threads));
+    let cuda = match (backend.cuda, backend.cuda_devices) {
+        (false, _) => "none: this libtorch is built without CUDA; set LIBTORCH to one that has it".to_owned(),
+        (true, 0) => "none found; check the driver with nvidia-smi".to_owned(),
+        (true, n) => format!("{n} (device = \"cuda:0\" to \"cuda:{}\")", n - 1),
+    };
+    line("CUDA devices", &cuda);
+}
+
+/// Where the loaded libtorch lies.
+#[cfg(feature = "torch")]
+fn libtorch_folder() -> Option<std::path::PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("libtorch_cpu.so"))?;
+    let library = std::path::Path::new(&line[line.find('/')?..]);
+    Some(library.parent()?.parent()?.to_owned())
 }
 
 #[cfg(not(feature = "torch"))]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use thorndike_core::Registry;
-use thorndike_tabular::exact;
+use thorndike_tabular::exact::Dynamics;
 
 use super::{Failure, Outcome};
 use crate::config::Config;
@@ -132,7 +132,7 @@ pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
     let (spec, limit) = evaluation_limit(config, registry)?;
     let mut lines = Vec::new();
     if let Some(mdp) = registry.make_finite(&config.env.id, &config.env.params)? {
-        let value = exact::best_within(&*mdp, limit);
+        let value = Dynamics::new(&*mdp)?.best_return(Some(limit))?;
         lines.push(ReferenceLine {
             label: OPTIMUM.into(),
             value,
@@ -141,7 +141,7 @@ pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
     if let Some(threshold) = spec.reward_threshold {
         lines.push(ReferenceLine {
             label: "solved".into(),
-            value: f64::from(threshold),
+            value: threshold,
         });
     }
     Ok(lines)

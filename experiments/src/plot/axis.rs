@@ -35,13 +35,15 @@ pub(super) fn ticks(low: f64, high: f64, wanted: usize, whole: bool) -> Vec<Tick
         .collect()
 }
 
-/// The round number (1, 2, 5 times a power of ten) nearest above `raw`.
+/// The round number (1, 2, 5 times a power of ten) nearest to `raw` on a logarithmic scale.
 fn round_step(raw: f64) -> f64 {
     let power = 10f64.powf(raw.log10().floor());
-    let times = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|times| raw <= times * power * (1.0 + 1e-9))
-        .unwrap_or(10.0);
+    let times = match raw / power {
+        ratio if ratio < 2f64.sqrt() => 1.0,
+        ratio if ratio < 10f64.sqrt() => 2.0,
+        ratio if ratio < 50f64.sqrt() => 5.0,
+        _ => 10.0,
+    };
     times * power
 }
 

@@ -92,11 +92,28 @@ const NOTE: f64 = 17.0;
 const LEADING: f64 = 1.4;
 /// From the x-axis of a panel to the heading of the next.
 const BETWEEN: f64 = 20.0;
+/// From the x-axis to the line its labels stand on.
+const X_LABELS: f64 = 28.0;
+/// Under the label of the x-axis.
+const BEFORE_NOTES: f64 = 12.0;
+/// Under the last line of text.
+const END: f64 = 14.0;
+const FOOT: f64 = X_LABELS + LEADING * TEXT + BEFORE_NOTES + END;
 const SWATCH: f64 = 44.0;
 pub(super) const BAND_OPACITY: f64 = 0.22;
 
 impl Figure {
     pub(super) fn draw(mut self) -> Drawing {
+        let (unit, theme) = (f64::from(self.size.0) / 1200.0, self.theme);
+        let mut page = Page {
+            unit,
+            theme,
+            shapes: Vec::new(),
+        };
+        let (width, height) = (1200.0, f64::from(self.size.1) / unit);
+        for level in self.panels.iter_mut().flat_map(|panel| &mut panel.levels) {
+            level.label = clip(&level.label, TEXT, 0.3 * width);
+        }
         let ranges: Vec<Range> = self.panels.iter().map(Panel::shown).collect();
         for (panel, range) in self.panels.iter().zip(&ranges) {
             // The heading without its unit.
@@ -109,22 +126,13 @@ impl Figure {
             self.notes
                 .extend(range.note.iter().map(|note| format!("{name}{note}")));
         }
-        let mut page = Page {
-            unit: f64::from(self.size.0) / 1200.0,
-            theme: self.theme,
-            shapes: Vec::new(),
-        };
-        let (width, height) = (
-            f64::from(self.size.0) / page.unit,
-            f64::from(self.size.1) / page.unit,
-        );
         let top = page.header(&self, width);
         let notes: Vec<String> = self
             .notes
             .iter()
             .flat_map(|note| wrap(note, NOTE, width - 2.0 * PAD))
             .collect();
-        let foot = 2.0 * LEADING * TEXT + 14.0 + notes.len() as f64 * LEADING * NOTE + PAD / 2.0;
+        let foot = FOOT + notes.len() as f64 * LEADING * NOTE;
         let heading = LEADING * TEXT;
         let count = self.panels.len() as f64;
         let room = (height - top - foot - count * heading - (count - 1.0) * BETWEEN) / count;
@@ -133,7 +141,7 @@ impl Figure {
         } else {
             0.4 * height
         });
-        let wanted = (panel_height / 45.0).clamp(2.0, 6.0) as usize;
+        let wanted = (panel_height / 55.0).clamp(2.0, 6.0) as usize;
 
         let marks: Vec<Vec<Tick>> = ranges
             .iter()
@@ -152,13 +160,8 @@ impl Figure {
                 .flat_map(|panel| &panel.levels)
                 .map(|level| &level.label),
         );
-        let right = width
-            - PAD
-            - if levels > 0.0 {
-                levels.min(0.3 * width) + 22.0
-            } else {
-                16.0
-            };
+        let margin = if levels > 0.0 { levels + 22.0 } else { 16.0 };
+        let right = width - PAD - margin;
         let end = self.panels.iter().flat_map(Panel::xs).fold(1.0, f64::max);
         let x_marks = x_ticks(end, right - left);
 
@@ -166,7 +169,7 @@ impl Figure {
         for ((panel, range), marks) in self.panels.iter().zip(&ranges).zip(&marks) {
             y += heading;
             page.text(
-                (PAD, y - 0.55 * TEXT),
+                (PAD, y - 0.7 * TEXT),
                 Align::Left,
                 &clip(&panel.heading, TEXT, width - 2.0 * PAD),
                 TEXT,
@@ -184,7 +187,7 @@ impl Figure {
             page.panel(panel, &frame, marks, &x_marks);
             y += panel_height + BETWEEN;
         }
-        y += 8.0 + TEXT - BETWEEN;
+        y += X_LABELS - BETWEEN;
         for tick in &x_marks {
             page.text(
                 (left + (right - left) * tick.value / end, y),
@@ -202,12 +205,12 @@ impl Figure {
             TEXT,
             true,
         );
-        y += 12.0;
+        y += BEFORE_NOTES;
         for note in &notes {
             y += LEADING * NOTE;
             page.text((PAD, y), Align::Left, note, NOTE, true);
         }
-        let used = ((y + PAD * 0.6) * page.unit).ceil() as u32;
+        let used = ((y + END) * page.unit).round() as u32;
         Drawing {
             width: self.size.0,
             height: used.max(self.size.1),

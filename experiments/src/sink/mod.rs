@@ -16,14 +16,14 @@ use jsonl::Jsonl;
 use tensorboard::TensorBoard;
 
 /// File of the record, below the folder of a seed.
-pub const EVENTS: &str = "events.jsonl";
+pub(crate) const EVENTS: &str = "events.jsonl";
 /// Derived table, below the folder of a seed.
-pub const PROGRESS: &str = "progress.csv";
+pub(crate) const PROGRESS: &str = "progress.csv";
 /// Derived logs, below the folder of a seed.
-pub const TENSORBOARD: &str = "tensorboard";
+pub(crate) const TENSORBOARD: &str = "tensorboard";
 
 /// Everything that one run writes while it goes.
-pub struct RunLog {
+pub(crate) struct RunLog {
     events: Jsonl,
     numbers: Numbers,
     csv: Csv,
@@ -37,7 +37,7 @@ impl RunLog {
     ///
     /// # Errors
     /// If a file cannot be written, or the record is shorter than `keep` or damaged.
-    pub fn open(dir: &Path, keep: u64, every: EnvSteps) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, keep: u64, every: EnvSteps) -> Result<Self> {
         let tensorboard = dir.join(TENSORBOARD);
         match fs::remove_dir_all(&tensorboard) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(tensorboard)(e)),
@@ -73,13 +73,13 @@ impl RunLog {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn mark(&mut self) -> Result<u64> {
+    pub(crate) fn mark(&mut self) -> Result<u64> {
         self.flush()?;
         Ok(self.events.bytes())
     }
 
     /// Mean return of the latest episodes.
-    pub fn recent_return(&self) -> Option<f64> {
+    pub(crate) fn recent_return(&self) -> Option<f64> {
         self.recent.mean()
     }
 }
@@ -152,7 +152,6 @@ impl Numbers {
                 each(*step, "eval/episode_length", lengths.iter().map(|&l| f64::from(l)).sum::<f64>() / n)
             }
             Event::Started { .. } | Event::Finished { .. } => Ok(()),
-            _ => Ok(()),
         }
     }
 }
