@@ -584,6 +584,71 @@ mod tests {
     }
 
     #[test]
+    fn a_made_up_state_that_no_replay_reaches_is_refused() {
+        let path = Path::new("replay.bin");
+        let spec = spec::<i32>(1, 1);
+        let mut replay = Replay::new(&prioritized(20, 2), &spec, 0.97).unwrap();
+        let mut stream = Stream::<i32>::new(1, 1, 6);
+        while replay.is_empty() || replay.n_step.open_steps(0).is_empty() {
+            replay.push(&stream.step());
+            stream.advance();
+        }
+        let mut refused = |tamper: &dyn Fn(&mut Replay)| {
+            let mut sound = Vec::new();
+            replay.write(&mut sound).unwrap();
+            tamper(&mut replay);
+            let mut tampered = Vec::new();
+            replay.write(&mut tampered).unwrap();
+            let error = replay
+                .load_from(path, &tampered[..])
+                .unwrap_err()
+                .to_string();
+            replay.load_from(path, &sound[..]).unwrap();
+            error.replace("replay.bin: is damaged: ", "")
+        };
+        let priorities = |replay: &mut Replay, value: f64| {
+            if let Sampler::Prioritized(prioritized) = &mut replay.candidates.sampler {
+                let rows = replay.rows.filled();
+                prioritized.set_priorities(rows, |_| Ok(value)).unwrap();
+            }
+        };
+        assert_eq!(refused(&|r| priorities(r, 0.0)), "a priority is 0");
+        assert_eq!(refused(&|r| priorities(r, f64::NAN)), "a priority is NaN");
+        assert!(refused(&|r| priorities(r, 1e300)).starts_with("a priority is 1000"));
+        assert_eq!(
+            refused(&|r| priorities(r, 1.0)),
+            "a row that starts no transition has a priority"
+        );
+        let open = "it has open steps where there can be none";
+        assert_eq!(refused(&|r| r.heads[0] = NONE), open);
+        assert_eq!(refused(&|r| r.heads[0] = 19), "row 19 of 4");
+    }
+
+    #[test]
+    fn a_window_that_should_have_closed_is_refused() {
+        let path = Path::new("replay.bin");
+        let spec = spec::<i32>(1, 1);
+        let mut replay = Replay::new(&config(20, 2), &spec, 0.97).unwrap();
+        let mut stream = Stream::<i32>::new(1, 1, 6);
+        while replay.n_step.open_steps(0).len() != 1 {
+            replay.push(&stream.step());
+            stream.advance();
+        }
+        // The file ends with the number of open steps, and row and reward of the one that there is.
+        let mut bytes = Vec::new();
+        replay.write(&mut bytes).unwrap();
+        let count = bytes.len() - 12;
+        assert_eq!(bytes[count..][..4], 1u32.to_le_bytes());
+        bytes[count] = 2;
+        bytes.extend([0; 8]);
+        let error = replay.load_from(path, &bytes[..]).unwrap_err().to_string();
+        assert!(
+            error.ends_with("it has open steps where there can be none"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn an_action_that_does_not_exist_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("replay.bin");
