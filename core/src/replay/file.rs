@@ -621,7 +621,7 @@ mod tests {
         );
         let open = "it has open steps where there can be none";
         assert_eq!(refused(&|r| r.heads[0] = NONE), open);
-        assert_eq!(refused(&|r| r.heads[0] = 19), "row 19 of 4");
+        assert_eq!(refused(&|r| r.heads[0] = 19), "row 19 of 3");
     }
 
     #[test]
