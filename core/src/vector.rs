@@ -299,22 +299,20 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
         let limit = spec.time_limit.unwrap_or(u32::MAX);
         let stack = spec.frame_stack;
         let repeat = spec.action_repeat;
+        // Rows are found by multiplication: `chunks_exact` divides lengths, and a division costs as much
+        // as a small environment's whole step.
         let cols = batch.obs.cols();
-        let frame = cols / stack;
-        let actions = actions
-            .as_slice::<<E::Action as Action>::Scalar>()
-            .chunks_exact(actions.cols());
-        let obs = batch.obs.as_slice::<E::Obs>().chunks_exact(cols);
-        let next_obs = batch
-            .next_obs
-            .as_mut_slice::<E::Obs>()
-            .chunks_exact_mut(cols);
-        let rows = (states.iter_mut().zip(rngs).zip(elapsed))
-            .zip(actions.zip(obs).zip(next_obs))
-            .zip(batch.rewards.iter_mut().zip(&mut batch.status));
+        let older = if stack == 1 { 0 } else { cols - cols / stack };
+        let action_cols = actions.cols();
+        let actions = actions.as_slice::<<E::Action as Action>::Scalar>();
+        let obs = batch.obs.as_slice::<E::Obs>();
+        let next_obs = batch.next_obs.as_mut_slice::<E::Obs>();
+        let states = states.iter_mut().zip(rngs).zip(elapsed);
+        let outcomes = batch.rewards.iter_mut().zip(&mut batch.status);
         let mut over = false;
-        for ((((state, rng), elapsed), ((action, obs), next_obs)), (reward, status)) in rows {
-            let action = E::Action::read(action);
+        for (row, (((state, rng), elapsed), (reward, status))) in states.zip(outcomes).enumerate() {
+            let action = E::Action::read(&actions[row * action_cols..][..action_cols]);
+            let next_obs = &mut next_obs[row * cols..][..cols];
             let mut step = env.step(state, action, rng);
             *elapsed += 1;
             for _ in 1..repeat {
@@ -330,9 +328,9 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
                 step.status = Status::Truncated;
             }
             if stack > 1 {
-                next_obs[..cols - frame].copy_from_slice(&obs[frame..]);
+                next_obs[..older].copy_from_slice(&obs[(row + 1) * cols - older..][..older]);
             }
-            env.observe(state, &mut next_obs[cols - frame..]);
+            env.observe(state, &mut next_obs[older..]);
             *reward = step.reward;
             *status = step.status;
             over |= step.status.is_over();

@@ -33,7 +33,7 @@ impl Loss {
 pub fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, &value) in values.iter().enumerate().skip(1) {
-        if value > values[best] || values[best].is_nan() {
+        if value > values[best] || (values[best].is_nan() && !value.is_nan()) {
             best = i;
         }
     }

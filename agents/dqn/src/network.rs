@@ -188,6 +188,24 @@ impl QNetwork {
         self.params.clip_gradient(max_norm)
     }
 
+    /// Names, shapes and number of the weights, and what runs them.
+    pub(crate) fn describe(&self) -> String {
+        let mut lines = String::new();
+        for (name, shape) in self.params.shapes() {
+            lines += &format!("{name} {shape:?}\n");
+        }
+        let passes = match self.runner {
+            Runner::Dense(_) => "fast passes for ReLU layers",
+            Runner::Graph { .. } => "libtorch's passes",
+        };
+        let device = match self.params.device() {
+            Device::Cpu => "cpu".to_owned(),
+            Device::Cuda(n) => format!("cuda:{n}"),
+            other => format!("{other:?}"),
+        };
+        lines + &format!("{} parameters on {device}, {passes}", self.params.num_parameters())
+    }
+
     pub(crate) fn load(&mut self, path: &Path) -> Result<()> {
         let mut result = Ok(());
         self.change(|params| result = params.load(path));

@@ -58,8 +58,8 @@ pub trait Rule: Send + std::fmt::Debug {
 #[derive(Debug)]
 pub struct TdAgent<R> {
     id: &'static str,
-    td: Td,
-    rule: R,
+    pub(crate) td: Td,
+    pub(crate) rule: R,
 }
 
 /// What `state.bin` holds.
@@ -119,21 +119,19 @@ impl<R: Rule> Actor for TdAgent<R> {
 impl<R: Rule> Agent for TdAgent<R> {
     fn observe(&mut self, transitions: &Transitions<'_>) {
         self.td.begin();
-        let obs = transitions.obs.as_slice::<i32>();
-        let actions = transitions.actions.as_slice::<i32>();
-        let next_obs = transitions.next_obs.as_slice::<i32>();
-        let steps = obs.iter().zip(actions).zip(next_obs);
-        let outcomes = transitions.rewards.iter().zip(transitions.status);
-        for (row, (((&state, &action), &next_state), (&reward, &status))) in
-            steps.zip(outcomes).enumerate()
-        {
+        let rows = transitions.len();
+        let states = &transitions.obs.as_slice::<i32>()[..rows];
+        let actions = &transitions.actions.as_slice::<i32>()[..rows];
+        let next_states = &transitions.next_obs.as_slice::<i32>()[..rows];
+        let status = &transitions.status[..rows];
+        for row in 0..rows {
             let t = Transition {
                 row,
-                state: state as usize,
-                action: action as usize,
-                reward: f64::from(reward),
-                next_state: next_state as usize,
-                status,
+                state: states[row] as usize,
+                action: actions[row] as usize,
+                reward: f64::from(transitions.rewards[row]),
+                next_state: next_states[row] as usize,
+                status: status[row],
             };
             self.td.count_visit(self.td.pair(t.state, t.action));
             self.rule.learn(&mut self.td, &t);
