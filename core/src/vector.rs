@@ -76,7 +76,7 @@ pub struct EnvSpec {
     /// Times an action is applied.
     pub action_repeat: u32,
     /// Mean return from which the problem counts as solved.
-    pub reward_threshold: Option<f32>,
+    pub reward_threshold: Option<f64>,
 }
 
 impl EnvSpec {
