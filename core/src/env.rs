@@ -71,7 +71,7 @@ pub trait Env: Send + Sync {
         None
     }
     /// Mean return from which the problem counts as solved, where the literature names one.
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         None
     }
     /// Text picture of a state for `thorndike play`.

@@ -24,6 +24,7 @@ pub mod checkpoint;
 mod env;
 mod error;
 mod event;
+pub mod memory;
 mod registry;
 pub mod replay;
 mod schedule;

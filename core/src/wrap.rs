@@ -117,7 +117,7 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
     fn time_limit(&self) -> Option<u32> {
         self.env.time_limit()
     }
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         self.env.reward_threshold()
     }
     fn render(&self, state: &E::State) -> Option<String> {

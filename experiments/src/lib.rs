@@ -1,1 +1,41 @@
-//! The `thorndike` program as a library.
+//! The `thorndike` program as a library: experiments from one configuration file, with exact resume and published
+//! curves.
+//!
+//! A program with environments or agents of its own registers them and gets the whole command line:
+//!
+//! ```no_run
+//! # use std::process::ExitCode;
+//! fn main() -> ExitCode {
+//!     thorndike::main(thorndike::standard() /* .env("corridor", Corridor::new) */)
+//! }
+//! ```
+//!
+//! Feature `torch` (on by default): the libtorch-backed agents.
+
+mod commands;
+pub mod config;
+mod display;
+pub mod launch;
+pub mod plot;
+pub mod run;
+pub mod runs;
+mod sink;
+pub mod stats;
+pub mod summary;
+pub mod text;
+
+pub use commands::main;
+pub use thorndike_core::{self, prelude};
+#[cfg(feature = "torch")]
+pub use {thorndike_dqn, thorndike_nets};
+pub use {thorndike_envs, thorndike_tabular};
+
+use thorndike_core::Registry;
+
+/// Every environment and agent that comes with Thorndike.
+pub fn standard() -> Registry {
+    let registry = thorndike_tabular::register(thorndike_envs::register(Registry::new()));
+    #[cfg(feature = "torch")]
+    let registry = thorndike_dqn::register(registry);
+    registry
+}

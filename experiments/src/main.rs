@@ -1,3 +1,7 @@
 //! The `thorndike` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    thorndike::main(thorndike::standard())
+}

@@ -1,1 +1,57 @@
-//! The DQN family
+//! The DQN family.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `config` | [`DqnConfig`]: all settings and their sources |
+//! | `agent` | [`Dqn`]: the loop's three calls, and saving |
+//! | `network` | extractor and head |
+//! | [`loss`] | targets, losses and their gradients, as pure functions |
+//! | `explore` | ε-greedy |
+//!
+//! One update is: a batch from the replay, targets from the target network, the loss and its gradient with
+//! respect to the Q-values, a backward pass, a step of the optimiser, and perhaps a new target network.
+//!
+//! ```
+//! use thorndike_core::prelude::*;
+//! use thorndike_core::{Device, EnvOptions, SyncVectorEnv, Trainer};
+//! use thorndike_dqn::{Dqn, DqnConfig};
+//! # struct Corridor;
+//! # impl Env for Corridor {
+//! #     type State = f32;
+//! #     type Obs = f32;
+//! #     type Action = usize;
+//! #     fn observation_space(&self) -> Space { Space::unbounded(&[1]) }
+//! #     fn action_space(&self) -> Space { Space::Discrete(2) }
+//! #     fn reset(&self, _: &mut Rng) -> f32 { 0.0 }
+//! #     fn step(&self, at: &mut f32, action: usize, _: &mut Rng) -> Step {
+//! #         *at = (*at + if action == 1 { 0.25 } else { -0.25 }).max(0.0);
+//! #         if *at >= 1.0 { Step::terminal(1.0) } else { Step::running(-0.1) }
+//! #     }
+//! #     fn observe(&self, at: &f32, obs: &mut [f32]) { obs[0] = *at }
+//! # }
+//! let seeds = Seeds::new(1);
+//! let envs = SyncVectorEnv::new(Corridor, &EnvOptions::default(), seeds)?;
+//! let config = DqnConfig { warmup_steps: 200, ..DqnConfig::default() };
+//! let ctx = BuildContext { spec: envs.spec(), seeds, device: Device::Cpu };
+//! let agent = Dqn::new(&config, &ctx)?;
+//! let mut trainer = Trainer::new(Box::new(envs), Box::new(agent), 100);
+//! trainer.run_until(500, &mut ())?;
+//! # Ok::<(), Error>(())
+//! ```
+
+mod agent;
+mod config;
+mod explore;
+pub mod loss;
+mod network;
+
+use thorndike_core::Registry;
+
+pub use agent::Dqn;
+pub use config::{DqnConfig, ReplayConfig, TargetConfig};
+pub use loss::Loss;
+
+/// Adds the agent `dqn`.
+pub fn register(registry: Registry) -> Registry {
+    registry.agent("dqn", Dqn::new)
+}

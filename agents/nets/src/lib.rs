@@ -1,1 +1,58 @@
-//! Networks, optimisers and feature extractors on libtorch
+//! Networks, optimisers and feature extractors on libtorch.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`ParamStore`], [`Scope`] | all weights as views of one flat tensor; saved as safetensors |
+//! | [`OptimConfig`], [`Optimizer`] | Adam, AdamW, SGD and RMSProp on that tensor, with state that can be saved |
+//! | [`Input`] | observations as tensors |
+//! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
+//! | [`models`] | [`Mlp`](models::Mlp): `h_k = σ(W_k h_{k-1} + b_k)` |
+//! | [`Dense`] | the same perceptron without libtorch calls, for speed on the processor |
+//! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
+//!
+//! A network is an extractor and a head; its weights are called `extractor.*` and `head.*`.
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use thorndike_core::{Seeds, Space};
+//! use thorndike_nets::{ExtractorConfig, Linear, OptimConfig, Optimizer, ParamStore};
+//!
+//! let init = Seeds::new(1).stream("agent/init", 0);
+//! let (mut params, (extractor, head)) = ParamStore::build(Device::Cpu, init, |scope| {
+//!     let extractor = ExtractorConfig::default().build(&mut scope.sub("extractor"), &Space::unbounded(&[4]))?;
+//!     let head = Linear::new(&mut scope.sub("head"), extractor.width(), 1);
+//!     Ok((extractor, head))
+//! })?;
+//! params.enable_gradients();
+//! let mut optimizer = Optimizer::new(&OptimConfig::default(), &params)?;
+//!
+//! let x = Tensor::ones([8, 4], (Kind::Float, Device::Cpu));
+//! let loss = || (head.forward(&extractor.features(&x, true)) - 1.0).square().mean(Kind::Float);
+//! let before = loss().double_value(&[]);
+//! for step in 0..10 {
+//!     params.zero_gradient();
+//!     loss().backward();
+//!     optimizer.step(&mut params, step);
+//! }
+//! assert!(loss().double_value(&[]) < before);
+//! # Ok::<(), thorndike_core::Error>(())
+//! ```
+
+mod backend;
+mod dense;
+mod extractor;
+mod input;
+mod layers;
+pub mod models;
+mod optim;
+mod params;
+mod tensor_file;
+
+pub use backend::{Backend, find_device, use_threads};
+pub use dense::Dense;
+pub use extractor::{ExtractorConfig, FeatureExtractor};
+pub use input::{Input, float_shape};
+pub use layers::Linear;
+pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
+pub use params::{ParamStore, Scope};
+pub use tch;

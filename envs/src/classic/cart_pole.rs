@@ -260,7 +260,7 @@ impl Env for CartPole {
     fn time_limit(&self) -> Option<u32> {
         Some(500)
     }
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         // The published threshold is for a reward of 1 a step.
         (!self.config.sutton_barto_reward).then_some(475.0)
     }

@@ -155,7 +155,7 @@ impl Env for MountainCar {
     fn time_limit(&self) -> Option<u32> {
         Some(200)
     }
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         Some(-110.0)
     }
 

@@ -55,7 +55,7 @@ pub struct FrozenLake {
     cells: Vec<u8>,
     columns: usize,
     time_limit: u32,
-    reward_threshold: Option<f32>,
+    reward_threshold: Option<f64>,
 }
 
 /// Configuration of [`FrozenLake`].
@@ -335,7 +335,7 @@ impl Env for FrozenLake {
     fn time_limit(&self) -> Option<u32> {
         Some(self.time_limit)
     }
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         self.reward_threshold
     }
     fn render(&self, state: &u32) -> Option<String> {

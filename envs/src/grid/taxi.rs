@@ -364,7 +364,7 @@ impl Env for Taxi {
     fn time_limit(&self) -> Option<u32> {
         Some(200)
     }
-    fn reward_threshold(&self) -> Option<f32> {
+    fn reward_threshold(&self) -> Option<f64> {
         Some(8.0)
     }
     fn render(&self, state: &u32) -> Option<String> {

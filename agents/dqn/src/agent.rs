@@ -1,0 +1,498 @@
+//! The agent: acts, stores, and learns when its schedule says so.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use thorndike_core::memory::check_fits;
+use thorndike_core::replay::{MiniBatch, Replay};
+use thorndike_core::{
+    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Space, Transitions,
+};
+use thorndike_nets::{FeatureExtractor, Optimizer, Scope, find_device};
+
+use crate::config::{DqnConfig, TargetConfig};
+use crate::explore;
+use crate::loss::{argmax, next_values, td_loss, td_targets};
+use crate::network::{BuildExtractor, Passes, QNetwork};
+
+/// Deep Q-learning with replay and a target network.
+///
+/// For a batch of transitions it takes one step down the gradient of
+/// `mean(weight_t * loss(q(s_t, a_t) - (r_t + discount_t * max_a q_target(s_{t+n}, a))))`.
+///
+/// # Reference
+/// Mnih et al., "Human-level control through deep reinforcement learning" (2015), algorithm 1. By switches:
+/// van Hasselt, Guez and Silver, "Deep Reinforcement Learning with Double Q-learning" (2016); Wang et al.,
+/// "Dueling Network Architectures for Deep Reinforcement Learning" (2016); Schaul et al., "Prioritized
+/// Experience Replay" (2016); Sutton, "Learning to Predict by the Methods of Temporal Differences" (1988) for
+/// n steps. Deviations: an episode that was cut off bootstraps from its true last observation; rewards are
+/// not clipped.
+#[derive(Debug)]
+pub struct Dqn {
+    config: DqnConfig,
+    online: QNetwork,
+    target: QNetwork,
+    optimizer: Optimizer,
+    replay: Replay,
+    state: State,
+    num_actions: usize,
+    room: Room,
+}
+
+/// Counters and generators: what is saved beside weights, optimiser and replay.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    /// Environment steps observed.
+    env_steps: EnvSteps,
+    /// Updates made.
+    updates: u64,
+    /// Environment steps since the last round of updates.
+    untrained_steps: EnvSteps,
+    /// Environment steps since the target network was last copied.
+    target_age_steps: EnvSteps,
+    explore: Rng,
+    replay: Rng,
+}
+
+/// Room for intermediate results, made once.
+#[derive(Debug)]
+struct Room {
+    batch: MiniBatch,
+    /// `[rows]`: explored actions.
+    choices: Vec<Option<i32>>,
+    /// `[batch, actions]`: what chooses the next actions.
+    selector: Vec<f32>,
+    /// `[batch]`: values of the next states, then targets.
+    targets: Vec<f32>,
+    /// `[batch, actions]`.
+    d_q: Vec<f32>,
+    /// `[batch]`.
+    td_abs: Vec<f32>,
+}
+
+impl Dqn {
+    /// An agent for the environments of `ctx`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a value out of range, a device that is not there, or a replay that does not fit
+    /// the memory; [`Error::Space`] if actions are no discrete choice or a network cannot read the
+    /// observations.
+    pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
+        let build = |scope: &mut Scope<'_>, space: &Space| {
+            config.extractor.build(scope, space).map_err(|e| e.under("extractor"))
+        };
+        Self::build(config, ctx, &build, Passes::Fast)
+    }
+
+    /// An agent with an extractor of one's own in place of the configured one. `extractor` is called twice,
+    /// for the online and the target network, and declares its variables in the scope it is given.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and those of `extractor`.
+    pub fn with_extractor(
+        config: &DqnConfig,
+        ctx: &BuildContext<'_>,
+        extractor: impl Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>>,
+    ) -> Result<Self> {
+        Self::build(config, ctx, &extractor, Passes::Fast)
+    }
+
+    fn build(
+        config: &DqnConfig,
+        ctx: &BuildContext<'_>,
+        extractor: &BuildExtractor<'_>,
+        passes: Passes,
+    ) -> Result<Self> {
+        let num_actions = ctx.spec.num_actions("dqn")?;
+        config.check(ctx.spec)?;
+        let device = find_device(ctx.device)?;
+        let replay_config = config.core_replay();
+        check_fits("replay.capacity", "the replay memory", replay_config.bytes(ctx.spec))?;
+        let network = || QNetwork::new(extractor, config.dueling, passes, ctx, device);
+        let (mut online, target) = (network()?, network()?);
+        online.enable_gradients();
+        let optimizer = Optimizer::new(&config.optimizer, online.params()).map_err(|e| e.under("optimizer"))?;
+        let replay = Replay::new(&replay_config, ctx.spec, config.gamma as f32).map_err(|e| e.under("replay"))?;
+        Ok(Self {
+            online,
+            target,
+            optimizer,
+            replay,
+            state: State {
+                env_steps: 0,
+                updates: 0,
+                untrained_steps: 0,
+                target_age_steps: 0,
+                explore: ctx.seeds.stream("agent/explore", 0),
+                replay: ctx.seeds.stream("replay", 0),
+            },
+            num_actions,
+            room: Room {
+                batch: MiniBatch::new(config.batch_size, ctx.spec),
+                choices: Vec::new(),
+                selector: Vec::new(),
+                targets: vec![0.0; config.batch_size],
+                d_q: Vec::new(),
+                td_abs: Vec::new(),
+            },
+            config: config.clone(),
+        })
+    }
+
+    /// Probability of a random action now.
+    fn epsilon(&self) -> f64 {
+        if self.state.env_steps < self.config.warmup_steps {
+            1.0
+        } else {
+            self.config.epsilon.at(self.state.env_steps)
+        }
+    }
+
+    /// One update from one batch.
+    fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
+        let Room { batch, selector, targets, d_q, td_abs, .. } = &mut self.room;
+        self.replay.sample_into(&mut self.state.replay, self.state.env_steps, batch);
+
+        if self.config.double {
+            selector.clear();
+            selector.extend_from_slice(self.online.q_values(&batch.next_obs));
+        }
+        let q_target = self.target.q_values(&batch.next_obs);
+        let selector = if self.config.double { selector } else { q_target };
+        next_values(q_target, selector, self.num_actions, targets);
+        td_targets(&batch.rewards, &batch.discounts, targets);
+
+        let q = self.online.forward(&batch.obs);
+        let actions = batch.actions.as_slice();
+        let loss = td_loss(self.config.loss, q, actions, targets, &batch.weights, d_q, td_abs);
+        self.state.updates += 1;
+        if !loss.is_finite() {
+            return Err(Error::Diverged {
+                step: self.state.env_steps,
+                what: format!("the loss of update {} is {loss}", self.state.updates),
+            });
+        }
+        let report = log.is_due() && !log.used();
+        if report {
+            log.scalar("loss/td", f64::from(loss))?;
+            log.scalar("q/mean", mean(q))?;
+        }
+        self.online.backward(d_q);
+        if report || self.config.max_grad_norm.is_some() {
+            let norm = self.online.clip_gradient(self.config.max_grad_norm.unwrap_or(f64::INFINITY));
+            log_if(report, log, "grad/norm", norm)?;
+        }
+        let step = self.state.env_steps;
+        self.online.change(|params| self.optimizer.step(params, step));
+        self.replay.update_priorities(&batch.indices, td_abs);
+        log_if(report, log, "explore/epsilon", self.epsilon())?;
+        match self.config.target {
+            TargetConfig::EveryUpdates { updates } if self.state.updates.is_multiple_of(updates) => self.copy_target(),
+            TargetConfig::Soft { tau } => {
+                self.target.change(|target| target.lerp_from(self.online.params(), tau));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn copy_target(&mut self) {
+        self.target.change(|target| target.copy_from(self.online.params()));
+    }
+}
+
+/// Reports a number in the update that was chosen for it.
+fn log_if(report: bool, log: &mut Log<'_>, name: &'static str, value: f64) -> Result<()> {
+    if report { log.scalar(name, value) } else { Ok(()) }
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&x| f64::from(x)).sum::<f64>() / values.len() as f64
+}
+
+impl Actor for Dqn {
+    fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
+        let epsilon = self.epsilon();
+        let choices = &mut self.room.choices;
+        choices.clear();
+        choices.resize(obs.rows(), None);
+        if mode == Mode::Explore {
+            explore::draw(&mut self.state.explore, epsilon, self.num_actions, choices);
+        }
+        let actions = actions.as_mut_slice::<i32>();
+        if choices.iter().any(Option::is_none) {
+            let rows = self.online.q_values(obs).chunks_exact(self.num_actions);
+            for (action, q) in actions.iter_mut().zip(rows) {
+                *action = argmax(q) as i32;
+            }
+        }
+        for (action, choice) in actions.iter_mut().zip(choices) {
+            *action = choice.unwrap_or(*action);
+        }
+    }
+}
+
+impl Agent for Dqn {
+    fn observe(&mut self, transitions: &Transitions<'_>) {
+        self.replay.push(transitions);
+        let state = &mut self.state;
+        let steps = transitions.len() as EnvSteps;
+        state.env_steps += steps;
+        // Only steps after the warm-up count, so that 16 environments learn as often as one.
+        let learning = state.env_steps.saturating_sub(self.config.warmup_steps).min(steps);
+        if learning > 0 && self.replay.len() >= self.config.batch_size {
+            state.untrained_steps += learning;
+            state.target_age_steps += learning;
+        }
+    }
+
+    fn update(&mut self, log: &mut Log<'_>) -> Result<()> {
+        while self.state.untrained_steps >= self.config.train_every_steps {
+            self.state.untrained_steps -= self.config.train_every_steps;
+            for _ in 0..self.config.updates_per_train {
+                self.learn(log)?;
+            }
+        }
+        if let TargetConfig::EverySteps { steps } = self.config.target
+            && self.state.target_age_steps >= steps
+        {
+            self.state.target_age_steps %= steps;
+            self.copy_target();
+        }
+        Ok(())
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        self.online.params().save(&dir.join("weights.safetensors"))?;
+        self.target.params().save(&dir.join("target.safetensors"))?;
+        self.optimizer.save(&dir.join("optimizer.safetensors"))?;
+        self.replay.save(&dir.join("replay.bin"))?;
+        let path = dir.join("state.json");
+        let json = serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
+        fs::write(&path, json).map_err(Error::io(path))
+    }
+
+    fn load(&mut self, dir: &Path) -> Result<()> {
+        let path = dir.join("state.json");
+        let json = fs::read(&path).map_err(Error::io(&path))?;
+        let state = serde_json::from_slice(&json).map_err(|e| Error::checkpoint(&path, e.to_string()))?;
+        self.load_policy(dir)?;
+        self.target.load(&dir.join("target.safetensors"))?;
+        self.optimizer.load(&dir.join("optimizer.safetensors"))?;
+        self.replay.load(&dir.join("replay.bin"))?;
+        self.state = state;
+        Ok(())
+    }
+
+    fn load_policy(&mut self, dir: &Path) -> Result<()> {
+        self.online.load(&dir.join("weights.safetensors"))
+    }
+
+    fn memory(&self) -> u64 {
+        self.replay.bytes() + self.online.params().bytes() + self.target.params().bytes() + self.optimizer.bytes()
+    }
+
+    fn describe(&self) -> String {
+        self.online.describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Loss;
+    use thorndike_core::rand::RngExt;
+    use thorndike_core::{Device, Env, EnvOptions, Schedule, Seeds, Step, SyncVectorEnv, VectorEnv};
+    use thorndike_nets::tch::{Kind, Tensor};
+    use thorndike_nets::{AdamConfig, OptimConfig};
+
+    /// A drunkard on a line who is paid to the right; ends at 1 and -1.
+    struct Walk;
+
+    impl Env for Walk {
+        type State = [f32; 2];
+        type Obs = f32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::unbounded(&[2])
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(3)
+        }
+        fn reset(&self, rng: &mut Rng) -> [f32; 2] {
+            [0.0, rng.random::<f32>() - 0.5]
+        }
+        fn step(&self, [at, wind]: &mut [f32; 2], action: usize, rng: &mut Rng) -> Step {
+            *at += 0.3 * (action as f32 - 1.0) + 0.1 * *wind + 0.1 * rng.random::<f32>();
+            if at.abs() > 1.0 { Step::terminal(*at) } else { Step::running(0.1 * *at) }
+        }
+        fn observe(&self, state: &[f32; 2], obs: &mut [f32]) {
+            obs.copy_from_slice(state);
+        }
+    }
+
+    fn config(json: serde_json::Value) -> DqnConfig {
+        let mut all = serde_json::json!({"batch_size": 16, "warmup_steps": 50, "train_every_steps": 1,
+            "replay": {"capacity": 500}, "extractor": {"kind": "mlp", "hidden": [20, 10]}});
+        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn built(config: &DqnConfig, passes: Passes) -> (Dqn, SyncVectorEnv<Walk>) {
+        let seeds = Seeds::new(11);
+        let envs = SyncVectorEnv::new(Walk, &EnvOptions::default(), seeds).unwrap();
+        let ctx = BuildContext { spec: envs.spec(), seeds, device: Device::Cpu };
+        let extractor = |scope: &mut Scope<'_>, space: &Space| config.extractor.build(scope, space);
+        (Dqn::build(config, &ctx, &extractor, passes).unwrap(), envs)
+    }
+
+    fn run(agent: &mut Dqn, envs: &mut SyncVectorEnv<Walk>, steps: usize) {
+        let mut actions = envs.new_actions();
+        for _ in 0..steps {
+            agent.act(&envs.batch().obs, Mode::Explore, &mut actions);
+            envs.step(&actions);
+            agent.observe(&Transitions::new(envs.batch(), &actions));
+            agent.update(&mut Log::new(&mut (), 0, false)).unwrap();
+            envs.advance();
+        }
+    }
+
+    fn weights(network: &QNetwork) -> Vec<f32> {
+        Vec::try_from(network.params().flat()).unwrap()
+    }
+
+    fn variants() -> [DqnConfig; 3] {
+        [
+            config(serde_json::json!({"loss": "huber", "max_grad_norm": 0.1})),
+            config(serde_json::json!({"double": true, "n_step": 3, "target": {"kind": "soft", "tau": 0.1}})),
+            config(serde_json::json!({"dueling": true, "double": true,
+                "replay": {"capacity": 500, "sampler": {"kind": "prioritized"}},
+                "target": {"kind": "every-updates", "updates": 7}})),
+        ]
+    }
+
+    #[test]
+    fn fast_passes_learn_what_libtorch_passes_learn() {
+        for config in variants() {
+            // Random actions, so that rounding cannot lead the two into different states.
+            let config = DqnConfig { epsilon: Schedule::constant(1.0), ..config };
+            let (mut fast, mut fast_envs) = built(&config, Passes::Fast);
+            let (mut graph, mut graph_envs) = built(&config, Passes::Graph);
+            assert!(fast.describe().ends_with("fast passes for ReLU layers"));
+            assert!(graph.describe().ends_with("libtorch's passes"));
+            let before = weights(&fast.online);
+            run(&mut fast, &mut fast_envs, 90);
+            run(&mut graph, &mut graph_envs, 90);
+            assert_eq!(fast.state.updates, 40);
+            let changed = weights(&fast.online).iter().zip(&before).filter(|(a, b)| a != b).count();
+            assert!(changed > before.len() / 2, "weights learn");
+            for (a, b) in [(&fast.online, &graph.online), (&fast.target, &graph.target)] {
+                for (a, b) in weights(a).iter().zip(weights(b)) {
+                    // Adam's step is at most 2.5e-4; rounding may turn it where a gradient is almost zero.
+                    assert!((a - b).abs() < 2e-5, "{a} {b}: {config:?}");
+                }
+            }
+        }
+    }
+
+    /// One update as the papers write it, in tensors.
+    fn reference_update(agent: &Dqn, start: &[f32], target: &[f32]) -> Vec<f32> {
+        let config = &agent.config;
+        let (mut twin, _) = built(config, Passes::Graph);
+        let (Room { batch, .. }, rows) = (&agent.room, config.batch_size as i64);
+        let floats = |values: &[f32]| Tensor::from_slice(values);
+        let q = |twin: &mut QNetwork, weights: &[f32], obs: &Array| {
+            twin.change(|params| params.flat_and_gradient_mut().0.copy_(&floats(weights)));
+            floats(twin.q_values(obs)).view([rows, 3])
+        };
+        let q_target = q(&mut twin.target, target, &batch.next_obs);
+        let q_online = q(&mut twin.online, start, &batch.next_obs);
+        let selector = if config.double { &q_online } else { &q_target };
+        let v_next = q_target.gather(1, &selector.argmax(1, true), false).squeeze_dim(1);
+        let targets = floats(&batch.rewards) + floats(&batch.discounts) * v_next;
+        // The loss as a function of the Q-values alone; `backward` carries its gradient on to the weights.
+        let values = q(&mut twin.online, start, &batch.obs).set_requires_grad(true);
+        let chosen: Vec<i64> = batch.actions.as_slice::<i32>().iter().map(|&a| i64::from(a)).collect();
+        let actions = Tensor::from_slice(&chosen).view([rows, 1]);
+        let td_error = values.gather(1, &actions, false).squeeze_dim(1) - targets;
+        let each = match config.loss {
+            Loss::Mse => td_error.square(),
+            Loss::Huber => {
+                let small = td_error.abs().clamp_max(1.0);
+                &small * (td_error.abs() - &small * 0.5)
+            }
+        };
+        (each * floats(&batch.weights)).mean(Kind::Float).backward();
+        let d_q: Vec<f32> = Vec::try_from(values.grad().flatten(0, 1)).unwrap();
+        twin.online.forward(&batch.obs);
+        twin.online.backward(&d_q);
+        let gradient = twin.online.params().gradient().copy();
+        let norm = gradient.norm().double_value(&[]);
+        let scale = config.max_grad_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        // Adam's first step: the corrected moments are g and g².
+        let g = gradient * scale;
+        let step = &g / (g.abs() + 1e-8) * 2.5e-4;
+        Vec::try_from(floats(start) - step).unwrap()
+    }
+
+    #[test]
+    fn an_update_is_the_formula_of_the_papers() {
+        for config in variants() {
+            let (mut agent, mut envs) = built(&config, Passes::Fast);
+            run(&mut agent, &mut envs, 49);
+            let (start, target) = (weights(&agent.online), weights(&agent.target));
+            run(&mut agent, &mut envs, 1);
+            assert_eq!(agent.state.updates, 0, "the warm-up has no update");
+            run(&mut agent, &mut envs, 1);
+            assert_eq!(agent.state.updates, 1);
+            let expected = reference_update(&agent, &start, &target);
+            for (w, expected) in weights(&agent.online).iter().zip(expected) {
+                // A first step is 2.5e-4 whatever the gradient, but for gradients near epsilon.
+                assert!((w - expected).abs() < 1e-6, "{w} {expected}: {config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn target_follows_as_configured() {
+        let copied = |target: serde_json::Value, steps| {
+            let (mut agent, mut envs) = built(&config(serde_json::json!({"target": target})), Passes::Fast);
+            run(&mut agent, &mut envs, steps);
+            weights(&agent.online) == weights(&agent.target)
+        };
+        // Steps 51, 52, … learn.
+        let by_updates = serde_json::json!({"kind": "every-updates", "updates": 3});
+        assert!(!copied(by_updates.clone(), 52) && copied(by_updates.clone(), 53) && !copied(by_updates, 54));
+        let by_steps = serde_json::json!({"kind": "every-steps", "steps": 5});
+        assert!(!copied(by_steps.clone(), 54) && copied(by_steps.clone(), 55) && !copied(by_steps, 56));
+    }
+
+    #[test]
+    fn exploiting_draws_nothing_from_the_training_streams() {
+        let (mut agent, mut envs) = built(&config(serde_json::json!({})), Passes::Fast);
+        run(&mut agent, &mut envs, 60);
+        let before = serde_json::to_string(&agent.state).unwrap();
+        let mut actions = envs.new_actions();
+        agent.act(&envs.batch().obs, Mode::Exploit, &mut actions);
+        assert_eq!(serde_json::to_string(&agent.state).unwrap(), before);
+        agent.act(&envs.batch().obs, Mode::Explore, &mut actions);
+        assert_ne!(serde_json::to_string(&agent.state).unwrap(), before);
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_before_the_weights_change() {
+        let optimizer = OptimConfig::Adam(AdamConfig::default());
+        let config = DqnConfig { optimizer, ..config(serde_json::json!({})) };
+        let (mut agent, mut envs) = built(&config, Passes::Fast);
+        run(&mut agent, &mut envs, 60);
+        agent.target.change(|params| {
+            let _ = params.flat_and_gradient_mut().0.fill_(f64::NAN);
+        });
+        let before = weights(&agent.online);
+        let error = agent.learn(&mut Log::new(&mut (), 60, false)).unwrap_err();
+        assert_eq!(error.to_string(), "the loss of update 11 is NaN at environment step 60");
+        assert_eq!(weights(&agent.online), before);
+    }
+}

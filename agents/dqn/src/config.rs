@@ -1,0 +1,259 @@
+//! The settings of [`Dqn`](crate::Dqn).
+
+use serde::{Deserialize, Serialize};
+use thorndike_core::replay::{self, SamplerConfig};
+use thorndike_core::{EnvSpec, EnvSteps, Error, Result, Schedule, check_range};
+use thorndike_nets::models::{Activation, MlpConfig};
+use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig};
+
+use crate::Loss;
+
+/// Settings of the DQN family; its variants are switches that can be combined.
+///
+/// The defaults are those of CleanRL's `dqn.py` (Huang et al., "CleanRL: High-quality Single-file
+/// Implementations of Deep Reinforcement Learning Algorithms", 2022), made for classic control and 500,000
+/// environment steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DqnConfig {
+    /// Discount of rewards per environment step. Default 0.99.
+    pub gamma: f64,
+    /// Optimiser of the online network; its learning rate may be a schedule in environment steps. Default
+    /// Adam with 2.5e-4.
+    pub optimizer: OptimConfig,
+    /// Replay memory.
+    pub replay: ReplayConfig,
+    /// Steps whose rewards are summed before the target network is asked. Default 1.
+    pub n_step: usize,
+    /// Transitions in an update. Default 128.
+    pub batch_size: usize,
+    /// Environment steps with random actions before the first update. Default 10,000. (CleanRL acts
+    /// ε-greedily meanwhile.)
+    pub warmup_steps: EnvSteps,
+    /// Environment steps from one round of updates to the next, over all environments. Default 10.
+    pub train_every_steps: EnvSteps,
+    /// Updates in a round. Default 1.
+    pub updates_per_train: u64,
+    /// How the target network follows the online one. Default every 500 environment steps.
+    pub target: TargetConfig,
+    /// Choose the next action with the online network (Double DQN). Default false.
+    pub double: bool,
+    /// Learn a value and advantages (dueling network). Default false.
+    pub dueling: bool,
+    /// Loss of a TD error. Default the squared error.
+    pub loss: Loss,
+    /// Largest Euclidean norm of the gradient; absent: no limit. Default absent.
+    pub max_grad_norm: Option<f64>,
+    /// Probability of a random action, as a function of the environment step. Default from 1 to 0.05 over
+    /// 250,000 steps.
+    pub epsilon: Schedule,
+    /// What lies between observation and head. Default a perceptron with 120 and 84 units.
+    pub extractor: ExtractorConfig,
+}
+
+/// Settings of the replay memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// Observations kept, over all environments; an episode takes one more than it has steps. Default 10,000.
+    pub capacity: usize,
+    /// How transitions are drawn: uniformly or by priority. Default uniformly.
+    pub sampler: SamplerConfig,
+}
+
+/// How the target network follows the online one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TargetConfig {
+    /// A copy every so many environment steps after the warm-up.
+    EverySteps {
+        /// Environment steps from copy to copy, over all environments.
+        steps: EnvSteps,
+    },
+    /// A copy every so many updates.
+    EveryUpdates {
+        /// Updates from copy to copy.
+        updates: u64,
+    },
+    /// After every update a share of the way (Lillicrap et al., "Continuous control with deep reinforcement
+    /// learning", 2016).
+    Soft {
+        /// The share, above 0 and at most 1.
+        tau: f64,
+    },
+}
+
+impl Default for DqnConfig {
+    fn default() -> Self {
+        Self {
+            gamma: 0.99,
+            optimizer: OptimConfig::Adam(AdamConfig {
+                learning_rate: Schedule::constant(2.5e-4),
+                ..AdamConfig::default()
+            }),
+            replay: ReplayConfig::default(),
+            n_step: 1,
+            batch_size: 128,
+            warmup_steps: 10_000,
+            train_every_steps: 10,
+            updates_per_train: 1,
+            target: TargetConfig::EverySteps { steps: 500 },
+            double: false,
+            dueling: false,
+            loss: Loss::Mse,
+            max_grad_norm: None,
+            epsilon: Schedule::linear(1.0, 0.05, 250_000),
+            extractor: ExtractorConfig::Mlp(MlpConfig {
+                hidden: vec![120, 84],
+                activation: Activation::Relu,
+            }),
+        }
+    }
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self {
+            capacity: 10_000,
+            sampler: SamplerConfig::Uniform,
+        }
+    }
+}
+
+impl DqnConfig {
+    /// Largest batch; a mistyped number is caught before it is allocated.
+    const MAX_BATCH: usize = 65_536;
+
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key and the accepted range.
+    pub fn check(&self, spec: &EnvSpec) -> Result<()> {
+        check_range("gamma", self.gamma, 0.0..=1.0)?;
+        self.optimizer.check().map_err(|e| e.under("optimizer"))?;
+        check_range("batch_size", self.batch_size, 1..=Self::MAX_BATCH)?;
+        check_range("train_every_steps", self.train_every_steps, 1..=EnvSteps::MAX)?;
+        check_range("updates_per_train", self.updates_per_train, 1..=1_000_000)?;
+        self.target.check().map_err(|e| e.under("target"))?;
+        if let Some(norm) = self.max_grad_norm.filter(|norm| !(*norm > 0.0 && norm.is_finite())) {
+            return Err(Error::config("max_grad_norm", format!("{norm} is out of range; give a number above 0")));
+        }
+        self.epsilon.check("epsilon", 0.0, 1.0)?;
+        self.core_replay().check(spec).map_err(|error| match error {
+            Error::Config { key, what } if key == "n_step" => Error::Config { key, what },
+            other => other.under("replay"),
+        })?;
+        if self.batch_size > self.replay.capacity {
+            let what = format!("{} is out of range; give 1 to {}, the replay's capacity", self.batch_size, self.replay.capacity);
+            return Err(Error::config("batch_size", what));
+        }
+        Ok(())
+    }
+
+    /// The replay memory's own form of these settings.
+    pub(crate) fn core_replay(&self) -> replay::ReplayConfig {
+        replay::ReplayConfig {
+            capacity: self.replay.capacity,
+            n_step: self.n_step,
+            sampler: self.replay.sampler,
+        }
+    }
+}
+
+impl TargetConfig {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::EverySteps { steps } => check_range("steps", steps, 1..=EnvSteps::MAX),
+            Self::EveryUpdates { updates } => check_range("updates", updates, 1..=u64::MAX),
+            Self::Soft { tau } if tau > 0.0 && tau <= 1.0 => Ok(()),
+            Self::Soft { tau } => {
+                Err(Error::config("tau", format!("{tau} is out of range; give a number above 0 and at most 1")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorndike_core::{Kind, Space};
+
+    fn spec() -> EnvSpec {
+        EnvSpec {
+            frame_space: Space::unbounded(&[4]),
+            obs_kind: Kind::F32,
+            action_space: Space::Discrete(2),
+            num_envs: 1,
+            time_limit: None,
+            frame_stack: 1,
+            action_repeat: 1,
+            reward_threshold: None,
+        }
+    }
+
+    fn parse(json: &str) -> std::result::Result<DqnConfig, String> {
+        let config: DqnConfig = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        config.check(&spec()).map_err(|e| e.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn defaults_are_accepted_and_survive_being_written() {
+        let config = parse("{}").unwrap();
+        assert_eq!(config, DqnConfig::default());
+        assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn variants_read_as_tables() {
+        let config = parse(
+            r#"{"target": {"kind": "soft", "tau": 0.005}, "loss": "huber", "max_grad_norm": 10,
+                "optimizer": {"kind": "adamw", "learning_rate": {"kind": "linear", "from": 1e-3, "to": 0, "steps": 9}},
+                "replay": {"capacity": 1000, "sampler": {"kind": "prioritized"}},
+                "epsilon": 0.1, "extractor": {"kind": "flatten"}}"#,
+        )
+        .unwrap();
+        assert_eq!(config.target, TargetConfig::Soft { tau: 0.005 });
+        assert_eq!(config.epsilon, Schedule::constant(0.1));
+        assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_at_every_level() {
+        for json in [
+            r#"{"gama": 0.9}"#,
+            r#"{"replay": {"capasity": 5}}"#,
+            r#"{"target": {"kind": "soft", "tua": 5}}"#,
+            r#"{"extractor": {"kind": "mlp", "hiden": [5]}}"#,
+            r#"{"optimizer": {"kind": "adam", "lr": 5}}"#,
+        ] {
+            let error = parse(json).unwrap_err();
+            assert!(error.contains("unknown field"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_key_and_range() {
+        for (json, message) in [
+            (r#"{"gamma": 1.5}"#, "gamma: 1.5 is out of range; give 0 to 1"),
+            (r#"{"batch_size": 0}"#, "batch_size: 0 is out of range; give 1 to 65536"),
+            (r#"{"batch_size": 20000}"#, "batch_size: 20000 is out of range; give 1 to 10000, the replay's capacity"),
+            (r#"{"train_every_steps": 0}"#, "train_every_steps: 0 is out of range; give 1 to 18446744073709551615"),
+            (r#"{"epsilon": 1.5}"#, "epsilon: 1.5 is out of range; give 0 to 1"),
+            (r#"{"max_grad_norm": 0}"#, "max_grad_norm: 0 is out of range; give a number above 0"),
+            (
+                r#"{"target": {"kind": "soft", "tau": 0}}"#,
+                "target.tau: 0 is out of range; give a number above 0 and at most 1",
+            ),
+            (r#"{"n_step": 0}"#, "n_step: 0 is out of range; give 1 to 1024"),
+            (r#"{"replay": {"capacity": 1}}"#, "replay.capacity: 1 is out of range"),
+            (
+                r#"{"optimizer": {"kind": "adam", "learning_rate": -1}}"#,
+                "optimizer.learning_rate: -1 is out of range; give 0 to 10",
+            ),
+        ] {
+            let error = parse(json).unwrap_err();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Feature extractors: what lies between the observation and an agent's head.
+
+use std::fmt::Debug;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use thorndike_core::{Result, Space};
+
+use crate::Scope;
+use crate::input::float_shape;
+use crate::models::{Mlp, MlpConfig};
+
+/// Turns encoded observations into one row of features each.
+///
+/// All random numbers it needs come from its variables' initial values: libtorch's own generator is shared by
+/// all threads and cannot be saved, so a layer that draws from it would make a run impossible to repeat.
+pub trait FeatureExtractor: Send + Debug {
+    /// `obs` `[batch, ..observation shape]` -> features `[batch, width()]`. `train` switches what differs
+    /// between learning and acting, such as dropout.
+    fn features(&self, obs: &Tensor, train: bool) -> Tensor;
+
+    /// Number of features.
+    fn width(&self) -> i64;
+
+    /// If this is nothing but fully connected layers with ReLU after each, declared one after another as
+    /// [`Linear`](crate::Linear): the number of inputs, then the units of each layer. On the processor such a
+    /// network is run by [`Dense`](crate::Dense).
+    fn relu_layers(&self) -> Option<Vec<usize>> {
+        None
+    }
+}
+
+/// Which feature extractor, and its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ExtractorConfig {
+    /// The observation itself, as one row.
+    Flatten,
+    /// Fully connected layers on the flattened observation.
+    Mlp(MlpConfig),
+}
+
+impl Default for ExtractorConfig {
+    fn default() -> Self {
+        Self::Mlp(MlpConfig::default())
+    }
+}
+
+impl ExtractorConfig {
+    /// Declares the extractor's variables in `scope`, for observations of `space`.
+    ///
+    /// # Errors
+    /// [`Config`](thorndike_core::Error::Config) if a setting is out of range.
+    pub fn build(&self, scope: &mut Scope<'_>, space: &Space) -> Result<Box<dyn FeatureExtractor>> {
+        let inputs = float_shape(space).iter().product();
+        Ok(match self {
+            Self::Flatten => Box::new(Flatten { width: inputs }),
+            Self::Mlp(config) => Box::new(Mlp::new(config, scope, inputs)?),
+        })
+    }
+}
+
+/// The observation as one row.
+#[derive(Debug)]
+struct Flatten {
+    width: i64,
+}
+
+impl FeatureExtractor for Flatten {
+    fn features(&self, obs: &Tensor, _train: bool) -> Tensor {
+        obs.flatten(1, -1)
+    }
+
+    fn width(&self) -> i64 {
+        self.width
+    }
+
+    fn relu_layers(&self) -> Option<Vec<usize>> {
+        Some(vec![self.width as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ParamStore;
+    use tch::{Device, Kind};
+    use thorndike_core::Seeds;
+
+    fn built(config: &ExtractorConfig, space: &Space) -> (ParamStore, Box<dyn FeatureExtractor>) {
+        let rng = Seeds::new(3).stream("agent/init", 0);
+        ParamStore::build(Device::Cpu, rng, |s| {
+            config.build(&mut s.sub("extractor"), space)
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn flatten_keeps_every_number_in_order() {
+        let (store, extractor) = built(&ExtractorConfig::Flatten, &Space::unbounded(&[2, 2]));
+        assert_eq!((store.num_parameters(), extractor.width()), (0, 4));
+        assert_eq!(extractor.relu_layers(), Some(vec![4]));
+        let obs = Tensor::arange(8, (Kind::Float, Device::Cpu)).view([2, 2, 2]);
+        assert_eq!(extractor.features(&obs, true), obs.view([2, 4]));
+    }
+
+    #[test]
+    fn mlp_reads_any_shape_and_names_its_weights() {
+        let config: ExtractorConfig =
+            serde_json::from_str(r#"{"kind": "mlp", "hidden": [5, 3]}"#).unwrap();
+        let (store, extractor) = built(&config, &Space::unbounded(&[2, 2]));
+        let names: Vec<_> = store.shapes().collect();
+        assert_eq!(names[0], ("extractor.0.weight", [5, 4].as_slice()));
+        assert_eq!(names[3], ("extractor.1.bias", [3].as_slice()));
+        let obs = Tensor::zeros([7, 2, 2], (Kind::Float, Device::Cpu));
+        assert_eq!(extractor.features(&obs, false).size(), [7, 3]);
+    }
+}

@@ -1,0 +1,254 @@
+//! Observations as tensors: [`Array`] and [`Space`] in, [`Tensor`] out.
+
+use tch::{Device, Kind, Tensor};
+use thorndike_core::{Array, Error, Kind as Scalar, Result, Space};
+
+/// Turns rows of observations into the tensor a network reads.
+///
+/// | space | scalar | tensor |
+/// |---|---|---|
+/// | `Box` | `f32` | `f32 [batch, ..shape]`, unchanged |
+/// | `Box` | `u8` | `f32 [batch, ..shape]`, divided by the space's highest value (255 for pixels) |
+/// | `Discrete(n)` | `i32` | `f32 [batch, n]`, one-hot |
+/// | `MultiDiscrete(sizes)` | `i32` | `f32 [batch, sum(sizes)]`, one one-hot block per dimension |
+/// | `Discrete`, `MultiDiscrete` | `i32` | `i64 [batch, dimensions]` with [`Input::tokens`] |
+///
+/// Values are copied once into memory that libtorch owns: its alignment is always the same, and the last
+/// bits of a matrix product may depend on it.
+#[derive(Debug)]
+pub struct Input {
+    encoding: Encoding,
+    /// Shape of one encoded observation.
+    shape: Vec<i64>,
+    device: Device,
+    /// Room for what is encoded here, reused from call to call.
+    floats: Vec<f32>,
+    tokens: Vec<i64>,
+}
+
+#[derive(Debug)]
+enum Encoding {
+    Floats,
+    Bytes { high: f64 },
+    OneHot { sizes: Vec<usize> },
+    Tokens,
+}
+
+impl Input {
+    /// For a network that reads floats: discrete observations become one-hot rows.
+    ///
+    /// # Errors
+    /// [`Error::Space`] if the space and the scalar of the observations do not go together.
+    pub fn floats(space: &Space, scalar: Scalar, device: Device) -> Result<Self> {
+        let encoding = match (space, scalar) {
+            (Space::Box { .. }, Scalar::F32) => Encoding::Floats,
+            (Space::Box { high, .. }, Scalar::U8) if *high > 0.0 && high.is_finite() => {
+                Encoding::Bytes {
+                    high: f64::from(*high),
+                }
+            }
+            (Space::Discrete(n), Scalar::I32) => Encoding::OneHot { sizes: vec![*n] },
+            (Space::MultiDiscrete(sizes), Scalar::I32) => Encoding::OneHot {
+                sizes: sizes.clone(),
+            },
+            _ => return Err(unreadable(space, scalar)),
+        };
+        Ok(Self::new(encoding, float_shape(space), device))
+    }
+
+    /// For a network that reads token numbers, such as an embedding.
+    ///
+    /// # Errors
+    /// [`Error::Space`] if the observations are no integers.
+    pub fn tokens(space: &Space, scalar: Scalar, device: Device) -> Result<Self> {
+        match (space, scalar) {
+            (Space::Discrete(_) | Space::MultiDiscrete(_), Scalar::I32) => Ok(Self::new(
+                Encoding::Tokens,
+                vec![space.len() as i64],
+                device,
+            )),
+            _ => Err(unreadable(space, scalar)),
+        }
+    }
+
+    fn new(encoding: Encoding, shape: Vec<i64>, device: Device) -> Self {
+        Self {
+            encoding,
+            shape,
+            device,
+            floats: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Shape of one encoded observation, without the batch dimension.
+    pub fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    /// All rows of `obs` as floats, one encoded row after another: what [`tensor`](Self::tensor) would hold.
+    ///
+    /// # Panics
+    /// As [`tensor`](Self::tensor); also for tokens, which are no floats.
+    pub fn encode<'a>(&'a mut self, obs: &'a Array) -> &'a [f32] {
+        match &self.encoding {
+            Encoding::Floats => return obs.as_slice(),
+            Encoding::Bytes { high } => {
+                let high = *high as f32;
+                self.floats.clear();
+                self.floats
+                    .extend(obs.as_slice::<u8>().iter().map(|&x| f32::from(x) / high));
+            }
+            Encoding::OneHot { sizes } => one_hot(obs.as_slice(), sizes, &mut self.floats),
+            Encoding::Tokens => panic!("tokens are no floats"),
+        }
+        &self.floats
+    }
+
+    /// The tensor of all rows of `obs`.
+    ///
+    /// # Panics
+    /// If `obs` is no array of the space this was made for, or a discrete value lies outside it.
+    pub fn tensor(&mut self, obs: &Array) -> Tensor {
+        let rows = obs.rows() as i64;
+        let shape = [&[rows], self.shape.as_slice()].concat();
+        let tensor = match &self.encoding {
+            Encoding::Floats => Tensor::from_slice(obs.as_slice::<f32>()).to_device(self.device),
+            Encoding::Bytes { high } => {
+                // A quarter of the bytes travels to the device; they become floats there.
+                let bytes = Tensor::from_slice(obs.as_slice::<u8>()).to_device(self.device);
+                bytes.to_kind(Kind::Float) / *high
+            }
+            Encoding::OneHot { sizes } => {
+                one_hot(obs.as_slice(), sizes, &mut self.floats);
+                Tensor::from_slice(&self.floats).to_device(self.device)
+            }
+            Encoding::Tokens => {
+                self.tokens.clear();
+                self.tokens
+                    .extend(obs.as_slice::<i32>().iter().map(|&x| i64::from(x)));
+                Tensor::from_slice(&self.tokens).to_device(self.device)
+            }
+        };
+        tensor.view(shape.as_slice())
+    }
+}
+
+/// Shape of one observation of `space` for a network that reads floats.
+pub fn float_shape(space: &Space) -> Vec<i64> {
+    match space {
+        Space::Box { shape, .. } => shape.iter().map(|&n| n as i64).collect(),
+        Space::Discrete(n) => vec![*n as i64],
+        Space::MultiDiscrete(sizes) => vec![sizes.iter().sum::<usize>() as i64],
+    }
+}
+
+fn unreadable(space: &Space, scalar: Scalar) -> Error {
+    Error::Space {
+        what: "observations for a network".to_owned(),
+        expected: "f32 or u8 numbers (with a highest value) in a box, or i32 in a discrete space"
+            .to_owned(),
+        found: format!("{scalar:?} in {space}"),
+    }
+}
+
+fn one_hot(values: &[i32], sizes: &[usize], out: &mut Vec<f32>) {
+    let width: usize = sizes.iter().sum();
+    out.clear();
+    out.resize(values.len() / sizes.len() * width, 0.0);
+    let rows = values
+        .chunks_exact(sizes.len())
+        .zip(out.chunks_exact_mut(width));
+    for (row, mut out) in rows {
+        for (&value, &size) in row.iter().zip(sizes) {
+            let (block, rest) = out.split_at_mut(size);
+            block[value as usize] = 1.0;
+            out = rest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::to_vec;
+
+    fn boxed(shape: &[usize], high: f32) -> Space {
+        Space::Box {
+            shape: shape.to_vec(),
+            low: 0.0,
+            high,
+        }
+    }
+
+    #[test]
+    fn floats_pass_unchanged_in_the_shape_of_the_space() {
+        let space = Space::unbounded(&[2, 3]);
+        let mut input = Input::floats(&space, Scalar::F32, Device::Cpu).unwrap();
+        let values: Vec<f32> = (0..12).map(|x| x as f32).collect();
+        let tensor = input.tensor(&Array::from_vec(values.clone(), 6));
+        assert_eq!(tensor.size(), [2, 2, 3]);
+        assert_eq!(to_vec(&tensor), values);
+    }
+
+    #[test]
+    fn bytes_are_scaled_by_the_highest_value_of_the_space() {
+        let pixels = Array::from_vec(vec![0_u8, 51, 102, 255], 4);
+        let mut input = Input::floats(&boxed(&[1, 2, 2], 255.0), Scalar::U8, Device::Cpu).unwrap();
+        let tensor = input.tensor(&pixels);
+        assert_eq!(tensor.size(), [1, 1, 2, 2]);
+        assert_eq!(to_vec(&tensor), [0.0, 0.2, 0.4, 1.0]);
+        assert_eq!(input.encode(&pixels), [0.0, 0.2, 0.4, 1.0]);
+        let mut planes = Input::floats(&boxed(&[4], 1.0), Scalar::U8, Device::Cpu).unwrap();
+        assert_eq!(
+            to_vec(&planes.tensor(&Array::from_vec(vec![0_u8, 1, 1, 0], 4))),
+            [0.0, 1.0, 1.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn discrete_values_become_one_hot_blocks() {
+        let space = Space::MultiDiscrete(vec![2, 3]);
+        let mut input = Input::floats(&space, Scalar::I32, Device::Cpu).unwrap();
+        assert_eq!(input.shape(), [5]);
+        for _ in 0..2 {
+            let obs = Array::from_vec(vec![1, 0, 0, 2], 2);
+            let expected = [0., 1., 1., 0., 0., 1., 0., 0., 0., 1.];
+            assert_eq!(
+                to_vec(&input.tensor(&obs)),
+                expected,
+                "also when room is reused"
+            );
+            assert_eq!(input.encode(&obs), expected);
+        }
+        let mut single = Input::floats(&Space::Discrete(4), Scalar::I32, Device::Cpu).unwrap();
+        assert_eq!(
+            to_vec(&single.tensor(&Array::from_vec(vec![3], 1))),
+            [0., 0., 0., 1.]
+        );
+    }
+
+    #[test]
+    fn tokens_are_integers() {
+        let mut input =
+            Input::tokens(&Space::MultiDiscrete(vec![9; 3]), Scalar::I32, Device::Cpu).unwrap();
+        let tensor = input.tensor(&Array::from_vec(vec![1, 8, 0, 2, 2, 2], 3));
+        assert_eq!((tensor.size(), tensor.kind()), (vec![2, 3], Kind::Int64));
+        assert_eq!(
+            Vec::<i64>::try_from(tensor.flatten(0, 1)).unwrap(),
+            [1, 8, 0, 2, 2, 2]
+        );
+    }
+
+    #[test]
+    fn spaces_that_do_not_fit_the_scalar_are_refused() {
+        let error =
+            Input::floats(&boxed(&[2], f32::INFINITY), Scalar::U8, Device::Cpu).unwrap_err();
+        assert!(
+            error.to_string().contains("found U8 in box(2; 0..inf)"),
+            "{error}"
+        );
+        assert!(Input::floats(&Space::Discrete(2), Scalar::F32, Device::Cpu).is_err());
+        assert!(Input::tokens(&boxed(&[2], 1.0), Scalar::F32, Device::Cpu).is_err());
+    }
+}

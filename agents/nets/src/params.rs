@@ -1,0 +1,566 @@
+//! All trainable weights of a network as views of one flat tensor.
+//!
+//! Laying the weights end to end makes an optimiser a handful of vector operations whatever the depth,
+//! gradient clipping one norm, and a target-network update one `copy_` or `lerp_`. The gradients lie in
+//! a second flat tensor of the same layout. Buffers, such as the running statistics of a batch norm, are
+//! neither trained nor averaged; they stay outside the flat tensor but inside the saved file.
+//!
+//! Initial values come from a caller's random stream, never from libtorch's generator, which could not
+//! be saved.
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+use thorndike_core::rand::RngExt;
+use thorndike_core::{Result, Rng};
+
+use crate::tensor_file;
+
+/// A named tensor of the store.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    tensor: Tensor,
+}
+
+/// The weights and buffers of one network.
+///
+/// ```
+/// use tch::{Device, Tensor};
+/// use thorndike_core::Seeds;
+/// use thorndike_nets::{Linear, ParamStore};
+///
+/// let rng = Seeds::new(1).stream("agent/init", 0);
+/// let (mut store, layer) = ParamStore::build(Device::Cpu, rng, |scope| {
+///     Ok(Linear::new(&mut scope.sub("head"), 3, 2))
+/// })?;
+/// store.enable_gradients();
+/// layer.forward(&Tensor::from_slice(&[1_f32, 2., 3.]).view([1, 3])).sum(tch::Kind::Float).backward();
+/// assert_eq!(store.num_parameters(), 8);
+/// assert_eq!(Vec::<f32>::try_from(store.gradient()).unwrap(), [1., 2., 3., 1., 2., 3., 1., 1.]);
+/// # Ok::<(), thorndike_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ParamStore {
+    variables: Vec<Entry>,
+    buffers: Vec<Entry>,
+    /// `[num_parameters]`; `variables[i].tensor` are views of it.
+    flat: Tensor,
+    /// `[num_parameters]` once gradients are enabled, else empty.
+    gradient: Tensor,
+}
+
+impl ParamStore {
+    /// Runs `network`, which declares its variables in the scope it is given, and lays them out flat.
+    ///
+    /// The weights are fixed; [`enable_gradients`](Self::enable_gradients) makes them trainable.
+    ///
+    /// # Errors
+    /// Whatever `network` returns.
+    ///
+    /// # Panics
+    /// If two variables or buffers get the same name.
+    pub fn build<N>(
+        device: Device,
+        rng: Rng,
+        network: impl FnOnce(&mut Scope<'_>) -> Result<N>,
+    ) -> Result<(Self, N)> {
+        let mut declared = Declared {
+            variables: Vec::new(),
+            buffers: Vec::new(),
+            rng,
+            device,
+        };
+        let network = network(&mut Scope {
+            declared: &mut declared,
+            prefix: String::new(),
+        })?;
+        let Declared {
+            mut variables,
+            buffers,
+            ..
+        } = declared;
+        let len = variables.iter().map(Entry::len).sum();
+        let flat = Tensor::zeros([len], (Kind::Float, device));
+        let views = views_of(&flat, &variables);
+        for (entry, mut view) in variables.iter_mut().zip(views) {
+            view.copy_(&entry.tensor);
+            entry.tensor.set_data(&view);
+        }
+        let gradient = Tensor::zeros([0], (Kind::Float, device));
+        let store = Self {
+            variables,
+            buffers,
+            flat,
+            gradient,
+        };
+        Ok((store, network))
+    }
+
+    /// Makes the weights trainable: `backward` now adds into [`gradient`](Self::gradient).
+    pub fn enable_gradients(&mut self) {
+        self.gradient = self.flat.zeros_like();
+        let views = views_of(&self.gradient, &self.variables);
+        for (entry, view) in self.variables.iter_mut().zip(views) {
+            entry.tensor = entry.tensor.set_requires_grad(true);
+            // tch cannot assign `.grad`; a first backward makes one, whose storage is then exchanged.
+            entry.tensor.sum(Kind::Float).backward();
+            entry.tensor.grad().set_data(&view);
+        }
+    }
+
+    /// Number of trainable weights.
+    pub fn num_parameters(&self) -> usize {
+        self.variables.iter().map(|e| e.len() as usize).sum()
+    }
+
+    /// Bytes of the weights, gradients and buffers.
+    pub fn bytes(&self) -> u64 {
+        let buffers: i64 = self.buffers.iter().map(Entry::len).sum();
+        4 * (self.flat.numel() + self.gradient.numel() + buffers as usize) as u64
+    }
+
+    /// Name and shape of every variable, then of every buffer, in order of declaration.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let entries = self.variables.iter().chain(&self.buffers);
+        entries.map(|e| (e.name.as_str(), e.shape.as_slice()))
+    }
+
+    /// The device the weights are on.
+    pub fn device(&self) -> Device {
+        self.flat.device()
+    }
+
+    /// All weights, `[num_parameters]`.
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// The gradient of all weights, `[num_parameters]`; empty before
+    /// [`enable_gradients`](Self::enable_gradients).
+    pub fn gradient(&self) -> &Tensor {
+        &self.gradient
+    }
+
+    /// Weights and gradient, to be changed in place by an optimiser.
+    pub fn flat_and_gradient_mut(&mut self) -> (&mut Tensor, &mut Tensor) {
+        (&mut self.flat, &mut self.gradient)
+    }
+
+    /// Hands all weights to `f`.
+    ///
+    /// # Panics
+    /// If they are not on the processor.
+    #[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
+        // SAFETY: `f` gets nothing through which it could reach a tensor of this store.
+        f(unsafe { slice_mut(&self.flat) })
+    }
+
+    /// Hands all weights and their gradient to `f`, both to be changed.
+    ///
+    /// # Panics
+    /// If they are not on the processor, or there is no gradient.
+    #[expect(unsafe_code, reason = "as in `read`")]
+    pub(crate) fn write(&mut self, f: impl FnOnce(&mut [f32], &mut [f32])) {
+        assert_eq!(
+            self.gradient.numel(),
+            self.flat.numel(),
+            "gradients are not enabled"
+        );
+        // SAFETY: as in `read`; the two tensors do not overlap.
+        unsafe { f(slice_mut(&self.flat), slice_mut(&self.gradient)) }
+    }
+
+    /// Sets the gradient to zero.
+    pub fn zero_gradient(&mut self) {
+        let _ = self.gradient.zero_();
+    }
+
+    /// Scales the gradient so that its Euclidean norm is at most `max_norm`, and returns the norm before.
+    /// `f64::INFINITY` only measures.
+    pub fn clip_gradient(&mut self, max_norm: f64) -> f64 {
+        let norm = self.gradient.norm().double_value(&[]);
+        if norm > max_norm {
+            // The 1e-6 is torch.nn.utils.clip_grad_norm_'s.
+            let _ = self.gradient.g_mul_scalar_(max_norm / (norm + 1e-6));
+        }
+        norm
+    }
+
+    /// Copies weights and buffers of `other`, a store of the same network.
+    ///
+    /// # Panics
+    /// If the stores differ in size.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.flat.copy_(&other.flat);
+        self.copy_buffers(other);
+    }
+
+    /// Moves the weights towards those of `other`: `self += tau * (other - self)`. Buffers are copied.
+    ///
+    /// # Panics
+    /// If the stores differ in size.
+    pub fn lerp_from(&mut self, other: &Self, tau: f64) {
+        let _ = self.flat.lerp_(&other.flat, tau);
+        self.copy_buffers(other);
+    }
+
+    fn copy_buffers(&mut self, other: &Self) {
+        assert_eq!(
+            self.buffers.len(),
+            other.buffers.len(),
+            "stores of different networks"
+        );
+        for (to, from) in self.buffers.iter_mut().zip(&other.buffers) {
+            to.tensor.copy_(&from.tensor);
+        }
+    }
+
+    /// Writes weights and buffers to a safetensors file.
+    ///
+    /// # Errors
+    /// [`Io`](thorndike_core::Error::Io) if the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let entries = self.variables.iter().chain(&self.buffers);
+        let values: Vec<Vec<f32>> = entries.map(|e| to_vec(&e.tensor)).collect();
+        let arrays: Vec<_> = self
+            .shapes()
+            .zip(&values)
+            .map(|((name, shape), values)| (name, shape, values.as_slice()))
+            .collect();
+        tensor_file::write(path, &arrays, "")
+    }
+
+    /// Reads what [`save`](Self::save) wrote. Nothing changes if it fails.
+    ///
+    /// # Errors
+    /// [`Io`](thorndike_core::Error::Io) or [`Checkpoint`](thorndike_core::Error::Checkpoint), naming the
+    /// file and the tensor that is missing, unexpected, or of another type or shape.
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        let expected: Vec<_> = self.shapes().collect();
+        let (mut arrays, _) = tensor_file::read(path, &expected)?;
+        let buffers = arrays.split_off(self.variables.len());
+        self.flat.copy_(&Tensor::from_slice(&arrays.concat()));
+        for (entry, values) in self.buffers.iter_mut().zip(buffers) {
+            entry
+                .tensor
+                .copy_(&Tensor::from_slice(&values).view_as(&entry.tensor));
+        }
+        Ok(())
+    }
+}
+
+/// The memory of a flat tensor.
+///
+/// # Safety
+/// While the slice lives, nothing else may read or write the tensor or a tensor that shares its memory.
+///
+/// # Panics
+/// If the tensor is no contiguous `f32` vector on the processor.
+#[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
+#[expect(
+    clippy::mut_from_ref,
+    reason = "a tensor is a handle; the caller vouches for exclusiveness"
+)]
+pub(crate) unsafe fn slice_mut(tensor: &Tensor) -> &mut [f32] {
+    assert_eq!(
+        tensor.device(),
+        Device::Cpu,
+        "the tensor is not on the processor"
+    );
+    assert_eq!(tensor.kind(), Kind::Float, "the tensor holds no f32");
+    assert!(tensor.is_contiguous(), "the tensor has gaps");
+    let len = tensor.numel();
+    if len == 0 {
+        return &mut [];
+    }
+    // SAFETY: the tensor owns `len` contiguous, initialised floats for as long as it lives; that nothing
+    // else touches them is the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), len) }
+}
+
+/// The values of a tensor in row order, whatever its device.
+pub(crate) fn to_vec(tensor: &Tensor) -> Vec<f32> {
+    let mut values = vec![0.0; tensor.numel()];
+    tensor.copy_data(&mut values, tensor.numel());
+    values
+}
+
+/// One view of `flat` per entry, end to end, in the entry's shape.
+fn views_of(flat: &Tensor, entries: &[Entry]) -> Vec<Tensor> {
+    let mut start = 0;
+    let view = |entry: &Entry| {
+        let view = flat.narrow(0, start, entry.len()).view_as(&entry.tensor);
+        start += entry.len();
+        view
+    };
+    entries.iter().map(view).collect()
+}
+
+impl Entry {
+    fn len(&self) -> i64 {
+        self.shape.iter().product::<usize>() as i64
+    }
+}
+
+#[derive(Debug)]
+struct Declared {
+    variables: Vec<Entry>,
+    buffers: Vec<Entry>,
+    rng: Rng,
+    device: Device,
+}
+
+/// Where a network declares its variables, with a prefix for their names.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    declared: &'a mut Declared,
+    prefix: String,
+}
+
+impl Scope<'_> {
+    /// The scope `prefix.name`.
+    pub fn sub(&mut self, name: &str) -> Scope<'_> {
+        let prefix = self.full_name(name);
+        Scope {
+            declared: self.declared,
+            prefix,
+        }
+    }
+
+    /// A trainable variable drawn uniformly from `-bound..bound`.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn uniform(&mut self, name: &str, shape: &[i64], bound: f32) -> Tensor {
+        let rng = &mut self.declared.rng;
+        let len: i64 = shape.iter().product();
+        let values = (0..len).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0));
+        let values: Vec<f32> = values.collect();
+        self.variable(name, shape, &values)
+    }
+
+    /// A trainable variable with the given values in row order.
+    ///
+    /// # Panics
+    /// If the name is taken or the values do not fill the shape.
+    pub fn variable(&mut self, name: &str, shape: &[i64], values: &[f32]) -> Tensor {
+        let entry = self.entry(name, shape, values);
+        let tensor = entry.tensor.shallow_clone();
+        self.declared.variables.push(entry);
+        tensor
+    }
+
+    /// A tensor that is saved with the weights but not trained, with the given values in row order.
+    ///
+    /// # Panics
+    /// If the name is taken or the values do not fill the shape.
+    pub fn buffer(&mut self, name: &str, shape: &[i64], values: &[f32]) -> Tensor {
+        let entry = self.entry(name, shape, values);
+        let tensor = entry.tensor.shallow_clone();
+        self.declared.buffers.push(entry);
+        tensor
+    }
+
+    fn entry(&self, name: &str, shape: &[i64], values: &[f32]) -> Entry {
+        let name = self.full_name(name);
+        let mut taken = self.declared.variables.iter().chain(&self.declared.buffers);
+        assert!(
+            taken.all(|e| e.name != name),
+            "two variables are called \"{name}\""
+        );
+        let tensor = Tensor::from_slice(values)
+            .view(shape)
+            .to_device(self.declared.device);
+        let shape = shape.iter().map(|&n| n as usize).collect();
+        Entry {
+            name,
+            shape,
+            tensor,
+        }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Linear;
+    use thorndike_core::Seeds;
+
+    fn two_layers(seed: u64) -> (ParamStore, [Linear; 2]) {
+        let rng = Seeds::new(seed).stream("agent/init", 0);
+        ParamStore::build(Device::Cpu, rng, |scope| {
+            let first = Linear::new(&mut scope.sub("extractor").sub("0"), 3, 4);
+            let _ = scope.buffer("extractor.mean", &[2], &[0.5, -0.5]);
+            Ok([first, Linear::new(&mut scope.sub("head"), 4, 2)])
+        })
+        .unwrap()
+    }
+
+    fn loss(layers: &[Linear; 2]) -> Tensor {
+        let x = Tensor::from_slice(&[1_f32, -2.0, 3.0, 0.5, 0.25, -1.0]).view([2, 3]);
+        layers[1]
+            .forward(&layers[0].forward(&x).tanh())
+            .square()
+            .sum(Kind::Float)
+    }
+
+    #[test]
+    fn variables_share_memory_with_the_flat_tensor() {
+        let (mut store, layers) = two_layers(1);
+        let names: Vec<_> = store.shapes().map(|(name, _)| name).collect();
+        let expected = [
+            "extractor.0.weight",
+            "extractor.0.bias",
+            "head.weight",
+            "head.bias",
+            "extractor.mean",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(store.num_parameters(), 3 * 4 + 4 + 4 * 2 + 2);
+        let _ = store.flat.fill_(2.0);
+        assert_eq!(to_vec(&layers[0].weight), [2.0; 12]);
+        assert_eq!(to_vec(&layers[1].bias), [2.0; 2]);
+    }
+
+    #[test]
+    fn backward_fills_the_flat_gradient_and_adds_to_it() {
+        let (mut store, layers) = two_layers(2);
+        store.enable_gradients();
+        assert_eq!(to_vec(store.gradient()), vec![0.0; 26], "it starts at zero");
+        loss(&layers).backward();
+        let once = to_vec(store.gradient());
+        let parts = [
+            &layers[0].weight,
+            &layers[0].bias,
+            &layers[1].weight,
+            &layers[1].bias,
+        ];
+        let expected = Tensor::run_backward(&[loss(&layers)], &parts, false, false);
+        let expected: Vec<f32> = expected.iter().flat_map(to_vec).collect();
+        assert_eq!(once, expected);
+        loss(&layers).backward();
+        let twice: Vec<f32> = once.iter().map(|g| 2.0 * g).collect();
+        assert_eq!(to_vec(store.gradient()), twice);
+        store.zero_gradient();
+        assert_eq!(to_vec(store.gradient()), vec![0.0; 26]);
+    }
+
+    #[test]
+    fn a_weight_outside_the_loss_gets_no_gradient() {
+        let (mut store, layers) = two_layers(2);
+        store.enable_gradients();
+        layers[1].bias.sum(Kind::Float).backward();
+        let gradient = to_vec(store.gradient());
+        assert_eq!(gradient[..24], [0.0; 24]);
+        assert_eq!(gradient[24..], [1.0; 2]);
+    }
+
+    #[test]
+    fn clipping_scales_to_the_norm_asked_for_and_leaves_smaller_gradients_alone() {
+        let (mut store, _) = two_layers(2);
+        store.enable_gradients();
+        store
+            .gradient
+            .narrow(0, 0, 2)
+            .copy_(&Tensor::from_slice(&[3_f32, 4.0]));
+        assert_eq!(store.clip_gradient(10.0), 5.0);
+        assert_eq!(to_vec(store.gradient())[..2], [3.0, 4.0]);
+        assert_eq!(store.clip_gradient(1.0), 5.0);
+        let clipped = to_vec(store.gradient());
+        assert!(
+            (clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6,
+            "{clipped:?}"
+        );
+    }
+
+    #[test]
+    fn initial_weights_come_from_the_stream_alone() {
+        tch::manual_seed(1);
+        let first = to_vec(two_layers(5).0.flat());
+        tch::manual_seed(2);
+        assert_eq!(first, to_vec(two_layers(5).0.flat()));
+        assert_ne!(first, to_vec(two_layers(6).0.flat()));
+        let bound = 1.0 / 3_f32.sqrt();
+        assert!(first[..16].iter().all(|w| w.abs() <= bound));
+        assert!(first[..16].iter().any(|w| w.abs() > 0.5 * bound));
+    }
+
+    #[test]
+    fn targets_copy_and_average() {
+        let (mut target, _) = two_layers(1);
+        let (online, _) = two_layers(2);
+        let (before, goal) = (to_vec(target.flat()), to_vec(online.flat()));
+        target.lerp_from(&online, 0.25);
+        for ((after, before), goal) in to_vec(target.flat()).iter().zip(before).zip(&goal) {
+            assert!((after - (before + 0.25 * (goal - before))).abs() < 1e-6); // one rounding
+        }
+        target.copy_from(&online);
+        assert_eq!(to_vec(target.flat()), goal);
+    }
+
+    #[test]
+    fn saved_weights_load_into_the_views_and_buffers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let (mut saved, _) = two_layers(1);
+        saved.buffers[0]
+            .tensor
+            .copy_(&Tensor::from_slice(&[9_f32, 8.0]));
+        saved.save(&path).unwrap();
+        let (mut store, layers) = two_layers(2);
+        store.enable_gradients();
+        store.load(&path).unwrap();
+        assert_eq!(to_vec(store.flat()), to_vec(saved.flat()));
+        assert_eq!(
+            to_vec(&layers[0].weight),
+            to_vec(&saved.flat().narrow(0, 0, 12))
+        );
+        assert_eq!(to_vec(&store.buffers[0].tensor), [9.0, 8.0]);
+        loss(&layers).backward();
+        assert!(
+            store.clip_gradient(f64::INFINITY) > 0.0,
+            "gradients still arrive"
+        );
+    }
+
+    #[test]
+    fn a_refused_file_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let rng = Seeds::new(1).stream("agent/init", 0);
+        let (other, _) = ParamStore::build(Device::Cpu, rng, |s| {
+            Ok(Linear::new(&mut s.sub("head"), 4, 2))
+        })
+        .unwrap();
+        other.save(&path).unwrap();
+        let (mut store, _) = two_layers(2);
+        let before = to_vec(store.flat());
+        let error = store.load(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("weights.safetensors: tensor \"extractor.0.weight\" is missing"),
+            "{error}"
+        );
+        assert_eq!(to_vec(store.flat()), before);
+    }
+
+    #[test]
+    #[should_panic(expected = "two variables are called \"head.bias\"")]
+    fn a_name_can_be_used_once() {
+        let rng = Seeds::new(1).stream("agent/init", 0);
+        let _ = ParamStore::build(Device::Cpu, rng, |scope| {
+            let _ = scope.sub("head").uniform("bias", &[1], 1.0);
+            Ok(scope.uniform("head.bias", &[1], 1.0))
+        });
+    }
+}

@@ -1,0 +1,20 @@
+use std::io;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Cli, Outcome};
+
+/// Print completions for a shell, to be sourced by it
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn run(args: Args) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "thorndike", &mut script);
+    io::Write::write_all(&mut io::stdout(), &script)?;
+    Ok(())
+}

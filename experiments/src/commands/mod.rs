@@ -1,0 +1,93 @@
+//! The command line: one file a command.
+
+mod check;
+mod compare;
+mod completions;
+mod doctor;
+mod eval;
+mod list;
+mod play;
+mod plot;
+mod report;
+mod resume;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::Error;
+use clap::{Parser, Subcommand};
+use thorndike_core::Registry;
+
+/// Reinforcement-learning experiments: train, resume, evaluate, plot and compare.
+#[derive(Debug, Parser)]
+#[command(name = "thorndike", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Args),
+    Resume(resume::Args),
+    Eval(eval::Args),
+    Play(play::Args),
+    Plot(plot::Args),
+    Compare(compare::Args),
+    List(list::Args),
+    Check(check::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+enum Failure {
+    /// Wrong use, found before anything was done: exit code 2.
+    Usage(Error),
+    /// Failed while at work: exit code 1.
+    Work(Error),
+    /// Stopped by a signal: exit code 130.
+    Stopped,
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the command line with what `registry` holds.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by a signal.
+pub fn main(registry: Registry) -> ExitCode {
+    let cli = Cli::parse();
+    #[cfg(feature = "torch")]
+    thorndike_nets::use_threads(1);
+    let outcome = match cli.command {
+        Command::Train(args) => train::run(args, &registry),
+        Command::Resume(args) => resume::run(args, &registry),
+        Command::Eval(args) => eval::run(args, &registry),
+        Command::Play(args) => play::run(args, &registry),
+        Command::Plot(args) => plot::run(args, &registry),
+        Command::Compare(args) => compare::run(args, &registry),
+        Command::List(args) => list::run(args, &registry),
+        Command::Check(args) => check::run(args, &registry),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Work(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Stopped) => ExitCode::from(130),
+    }
+}

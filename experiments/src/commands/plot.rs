@@ -1,0 +1,64 @@
+use std::path::PathBuf;
+
+use thorndike_core::Registry;
+
+use super::Outcome;
+use super::report::{CURVE, read_with_references};
+use crate::plot;
+use crate::stats::Statistic;
+
+/// Draw the reward curve of an experiment, or the numbers its agents reported
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder of the experiment, such as results/cart-pole-dqn
+    folder: PathBuf,
+    /// Picture to write, .png or .svg; curve.png or panels.png in the folder if absent
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Average over seeds
+    #[arg(long, value_enum, default_value = "iqm")]
+    statistic: Average,
+    /// Draw reported numbers, each in its panel: all of them, or those named, such as loss/td
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    panels: Option<Vec<String>>,
+    /// Dark background
+    #[arg(long)]
+    dark: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Average {
+    Iqm,
+    Mean,
+    Median,
+}
+
+impl Average {
+    pub(super) fn options(self, dark: bool) -> plot::Options {
+        plot::Options {
+            statistic: match self {
+                Self::Iqm => Statistic::Iqm,
+                Self::Mean => Statistic::Mean,
+                Self::Median => Statistic::Median,
+            },
+            theme: if dark { plot::Theme::Dark } else { plot::Theme::Light },
+            ..plot::Options::default()
+        }
+    }
+}
+
+pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
+    let experiment = read_with_references(&args.folder, registry)?;
+    for warning in &experiment.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let options = args.statistic.options(args.dark);
+    let name = if args.panels.is_some() { "panels.png" } else { CURVE };
+    let out = args.out.unwrap_or_else(|| args.folder.join(name));
+    match args.panels {
+        Some(names) => plot::panels(&experiment, &names, &options, &out)?,
+        None => plot::curve(&experiment, &options, &out)?,
+    }
+    println!("{}", out.display());
+    Ok(())
+}

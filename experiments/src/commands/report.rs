@@ -1,0 +1,147 @@
+//! What `train` and `resume` leave and print at the end: a summary, a picture, a table.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
+use thorndike_core::Registry;
+use thorndike_tabular::exact::Dynamics;
+
+use super::{Failure, Outcome};
+use crate::config::Config;
+use crate::launch::{Experiment, stop_on_signal, write_whole};
+use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
+use crate::runs::{self, ReferenceLine};
+use crate::stats::Bootstrap;
+use crate::summary::Summary;
+use crate::text::duration;
+use crate::{launch, plot};
+
+/// File of the reward curve, below the folder of an experiment.
+pub(super) const CURVE: &str = "curve.png";
+
+/// What `summary.json` of an experiment holds.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Version of the program that wrote it.
+    version: &'static str,
+    #[serde(flatten)]
+    summary: Summary,
+    /// Returns worth comparing with, such as the optimum.
+    references: Vec<ReferenceLine>,
+    /// The final evaluation of each seed.
+    final_evaluations: Vec<SeedSummary>,
+}
+
+/// Runs the seeds that are left, then reports on all.
+pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs: usize) -> Outcome {
+    let stop = stop_on_signal()?;
+    let outcome = experiment.run(registry, jobs, &stop);
+    let dir = experiment.dir.display();
+    if !outcome.finished.is_empty() {
+        report(experiment, registry).map_err(Failure::Work)?;
+    }
+    if !outcome.failed.is_empty() {
+        let n = experiment.config.seeds.len();
+        let failed: Vec<_> = outcome.failed.iter().map(|(seed, error)| format!("seed {seed}: {error}")).collect();
+        let what = format!(
+            "{} of {n} seeds failed; {}; checkpoints are kept, `thorndike resume {dir}` goes on from them",
+            failed.len(),
+            failed.join("; ")
+        );
+        return Err(Failure::Work(anyhow!(what)));
+    }
+    if !outcome.stopped.is_empty() {
+        eprintln!("\nstopped; go on with: thorndike resume {dir}");
+        return Err(Failure::Stopped);
+    }
+    Ok(())
+}
+
+fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
+    let Experiment { config, dir, .. } = experiment;
+    let references = references(config, registry)?;
+    let mut read = runs::Experiment::read(dir)?;
+    read.lines.clone_from(&references);
+    let picture = dir.join(CURVE);
+    plot::curve(&read, &plot::Options::default(), &picture)?;
+
+    let seeds: Vec<SeedSummary> = config
+        .seeds
+        .iter()
+        .map(|&seed| seed_dir(dir, seed).join(SUMMARY))
+        .filter(|path| path.is_file())
+        .map(|path| read_summary(&path))
+        .collect::<Result<_>>()?;
+    let bootstrap = Bootstrap {
+        resamples: 50_000,
+        ..Bootstrap::default()
+    };
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        summary: Summary::of(&read, &bootstrap, plot::Options::default().window)?,
+        references,
+        final_evaluations: seeds,
+    };
+    write_whole(&dir.join(SUMMARY), serde_json::to_string_pretty(&report)?.as_bytes())?;
+    print(&report, &picture);
+    Ok(())
+}
+
+fn print(report: &Report, picture: &Path) {
+    let seeds = &report.final_evaluations;
+    println!("\nseed  final return         episodes  time");
+    for seed in seeds {
+        let warning = match seed.only_action {
+            Some(action) => format!("  (action {action} in every step)"),
+            None => String::new(),
+        };
+        let value = format!("{:.2} ± {:.2}", seed.final_return, seed.final_return_std);
+        println!("{:>4}  {value:<20} {:>8}  {}{warning}", seed.seed, seed.final_episodes, duration(seed.seconds));
+    }
+    print!("\n{}", report.summary);
+    for line in report.references.iter().filter(|line| line.label == SOLVED) {
+        let reached = seeds.iter().filter(|seed| seed.final_return >= line.value).count();
+        println!("  {} from {}: {reached} of {} seeds", line.label, line.value, seeds.len());
+    }
+    println!("curve {}", picture.display());
+}
+
+fn read_summary(path: &Path) -> Result<SeedSummary> {
+    let text = fs::read(path).with_context(|| format!("{}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
+}
+
+const OPTIMUM: &str = "optimum";
+const SOLVED: &str = "solved";
+
+/// The optimum of a problem with known dynamics, and the return from which a problem counts as solved.
+pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<ReferenceLine>> {
+    let (spec, limit) = evaluation_limit(config, registry)?;
+    let mut lines = Vec::new();
+    if let Some(mdp) = registry.make_finite(&config.env.id, &config.env.params)? {
+        let value = Dynamics::new(&*mdp)?.best_return(Some(limit))?;
+        lines.push(ReferenceLine {
+            label: OPTIMUM.into(),
+            value,
+        });
+    }
+    if let Some(threshold) = spec.reward_threshold {
+        lines.push(ReferenceLine {
+            label: SOLVED.into(),
+            value: threshold,
+        });
+    }
+    Ok(lines)
+}
+
+/// The runs in `dir`, with their reference lines where this program knows the environment.
+pub(super) fn read_with_references(dir: &Path, registry: &Registry) -> Result<runs::Experiment> {
+    let mut read = runs::Experiment::read(dir)?;
+    let config = dir.join(launch::CONFIG);
+    if let Ok(lines) = Config::load(&config, &[], registry).and_then(|config| references(&config, registry)) {
+        read.lines = lines;
+    }
+    Ok(read)
+}

@@ -1,0 +1,23 @@
+use std::path::PathBuf;
+
+use thorndike_core::Registry;
+
+use super::{Outcome, report};
+use crate::launch::{Experiment, Plan};
+
+/// Go on with a run that was stopped or killed, as if it had never been
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder of the experiment, such as results/cart-pole-dqn
+    folder: PathBuf,
+    /// Seeds at a time; as many as there are cores if absent
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
+    let experiment = Experiment::open(&args.folder, registry)?;
+    let plan = Plan::new(&experiment.config, registry, args.jobs)?;
+    eprintln!("{}\n", plan.describe(&experiment.config));
+    report::run_and_report(&experiment, registry, plan.jobs)
+}

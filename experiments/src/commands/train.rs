@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+
+use thorndike_core::Registry;
+
+use super::{Outcome, report};
+use crate::config::Config;
+use crate::launch::{Experiment, Plan};
+
+/// Train an agent as a configuration file says, and draw its reward curve
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Configuration file, such as experiments/configs/cart-pole-dqn.toml
+    config: PathBuf,
+    /// Overrides, such as steps=1000 or agent.params.gamma=0.95
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Seeds at a time; as many as there are cores if absent
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Folder of all results
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    results: PathBuf,
+    /// Replace another run of the same name
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
+    let config = Config::load(&args.config, &args.overrides, registry)?;
+    let plan = Plan::new(&config, registry, args.jobs)?;
+    eprintln!("{}", plan.describe(&config));
+    let experiment = Experiment::create(config, &args.results, args.force)?;
+    eprintln!("  results in {}\n", experiment.dir.display());
+    report::run_and_report(&experiment, registry, plan.jobs)
+}

@@ -1,0 +1,352 @@
+//! The description of an experiment: a TOML file, with `key=value` overrides.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use thorndike_core::{Device, EnvOptions, EnvSteps, Registry, check_range};
+
+/// An experiment: one agent in one environment, with several seeds.
+///
+/// ```toml
+/// name  = "cart-pole-dqn"      # absent: the name of the file
+/// steps = 50_000               # environment steps of each seed
+/// seeds = [1, 2, 3, 4, 5]
+/// [env]
+/// id = "cart-pole"
+/// [agent]
+/// id = "dqn"
+/// params = { gamma = 0.99 }    # what an agent accepts: `thorndike list agent dqn`
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the results, below the results folder.
+    #[serde(default)]
+    pub name: String,
+    /// Environment steps of each seed.
+    pub steps: EnvSteps,
+    /// Root seeds, one run each.
+    #[serde(default = "default_seeds")]
+    pub seeds: Vec<u64>,
+    /// Where tensors live: `auto`, `cpu` or `cuda:0`.
+    #[serde(default)]
+    pub device: Device,
+    /// Environment steps between two reports of an agent's numbers. 0: a two-hundredth of `steps`.
+    #[serde(default)]
+    pub log_every_steps: EnvSteps,
+    /// The environment.
+    pub env: EnvConfig,
+    /// The agent.
+    pub agent: AgentConfig,
+    /// Evaluation during training and at the end.
+    #[serde(default)]
+    pub eval: EvalConfig,
+    /// Checkpoints.
+    #[serde(default)]
+    pub save: SaveConfig,
+}
+
+fn default_seeds() -> Vec<u64> {
+    vec![1]
+}
+
+/// The environment of an experiment; options as in [`EnvOptions`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvConfig {
+    /// Its id; see `thorndike list`.
+    pub id: String,
+    /// Environments stepped together.
+    #[serde(default = "one")]
+    pub num_envs: usize,
+    /// Steps after which an episode is truncated. Absent: the environment's own; 0: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<u32>,
+    /// Successive observations shown together.
+    #[serde(default = "one")]
+    pub frame_stack: usize,
+    /// Times an action is applied.
+    #[serde(default = "one")]
+    pub action_repeat: u32,
+    /// The environment's own configuration.
+    #[serde(default)]
+    pub params: serde_json::Value,
+}
+
+fn one<T: From<u8>>() -> T {
+    T::from(1)
+}
+
+impl EnvConfig {
+    /// The options of the vector environment.
+    pub fn options(&self) -> EnvOptions {
+        EnvOptions {
+            num_envs: self.num_envs,
+            time_limit: self.time_limit,
+            frame_stack: self.frame_stack,
+            action_repeat: self.action_repeat,
+        }
+    }
+}
+
+/// The agent of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// Its id; see `thorndike list`.
+    pub id: String,
+    /// The agent's own configuration.
+    #[serde(default)]
+    pub params: serde_json::Value,
+}
+
+/// Greedy evaluation, in environments and on random streams of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Environment steps of training between two evaluations. 0: a twentieth of `steps`.
+    pub every_steps: EnvSteps,
+    /// Episodes of an evaluation.
+    pub episodes: usize,
+    /// Episodes of the evaluation at the end.
+    pub final_episodes: usize,
+    /// Steps after which an evaluation episode is cut off if the environment has no time limit: a greedy policy
+    /// can run in a circle.
+    pub step_cap: u32,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self {
+            every_steps: 0,
+            episodes: 20,
+            final_episodes: 100,
+            step_cap: 1000,
+        }
+    }
+}
+
+/// Checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SaveConfig {
+    /// Environment steps between two checkpoints. 0: a tenth of `steps`.
+    pub every_steps: EnvSteps,
+    /// Checkpoints kept, the newest ones.
+    pub keep: usize,
+}
+
+impl Default for SaveConfig {
+    fn default() -> Self {
+        Self { every_steps: 0, keep: 2 }
+    }
+}
+
+impl Config {
+    /// Reads `path`, applies `overrides` (`key=value`, dotted keys, TOML values) and fills in all defaults, those of
+    /// the environment and the agent too.
+    ///
+    /// # Errors
+    /// One line with the file, the key and what is accepted.
+    pub fn load(path: &Path, overrides: &[String], registry: &Registry) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self::parse(&text, &stem, overrides, registry).with_context(|| format!("{}", path.display()))
+    }
+
+    /// As [`load`](Config::load), from text; `name` is used where the text gives none.
+    ///
+    /// # Errors
+    /// One line with the key and what is accepted.
+    pub fn parse(text: &str, name: &str, overrides: &[String], registry: &Registry) -> Result<Self> {
+        let mut table: toml::Table = text.parse().map_err(|e| at_line(text, &e))?;
+        for text in overrides {
+            apply_override(&mut table, text)?;
+        }
+        let value = serde_json::to_value(table)?;
+        let mut config: Self = serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
+            path if path == "." => anyhow::anyhow!("{}", e.inner()),
+            path => anyhow::anyhow!("{path}: {}", e.inner()),
+        })?;
+        if config.name.is_empty() {
+            config.name = name.to_owned();
+        }
+        config.resolve(registry)?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, registry: &Registry) -> Result<()> {
+        let name = &self.name;
+        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if !name.chars().all(plain) || name.starts_with('.') {
+            bail!("name: {name:?} is no name for a folder; use letters, digits, '-', '_' and '.'");
+        }
+        check_range("steps", self.steps, 1..=1 << 53)?;
+        if self.seeds.is_empty() {
+            bail!("seeds: give at least one, such as [1, 2, 3]");
+        }
+        let mut seeds = self.seeds.clone();
+        seeds.sort_unstable();
+        if let Some(pair) = seeds.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("seeds: {} is there twice; runs with the same seed are the same", pair[0]);
+        }
+        if let Some(big) = seeds.iter().find(|&&seed| seed > i64::MAX as u64) {
+            bail!("seeds: {big} is out of range; give 0 to {}", i64::MAX);
+        }
+        check_range("eval.episodes", self.eval.episodes, 1..=1_000_000)?;
+        check_range("eval.final_episodes", self.eval.final_episodes, 1..=1_000_000)?;
+        check_range("eval.step_cap", self.eval.step_cap, 1..=u32::MAX)?;
+        check_range("save.keep", self.save.keep, 1..=1_000_000)?;
+        let share = |every: &mut EnvSteps, parts: EnvSteps| {
+            if *every == 0 {
+                *every = self.steps.div_ceil(parts);
+            }
+        };
+        share(&mut self.log_every_steps, 200);
+        share(&mut self.eval.every_steps, 20);
+        share(&mut self.save.every_steps, 10);
+        self.env.options().check().map_err(|e| e.under("env"))?;
+        self.env.params = without_nulls(registry.resolve_env(&self.env.id, &self.env.params).map_err(|e| at_id("env", e))?);
+        self.agent.params =
+            without_nulls(registry.resolve_agent(&self.agent.id, &self.agent.params).map_err(|e| at_id("agent", e))?);
+        Ok(())
+    }
+
+    /// The configuration as TOML, with every default written out.
+    ///
+    /// # Errors
+    /// If a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+/// Puts the key before "no environment named ..".
+fn at_id(section: &str, error: thorndike_core::Error) -> anyhow::Error {
+    match error {
+        thorndike_core::Error::Unknown { .. } => anyhow::anyhow!("{section}.id: {error}"),
+        other => other.into(),
+    }
+}
+
+/// TOML has no null: an absent key means the same.
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, v)| !v.is_null())
+            .map(|(k, v)| (k, without_nulls(v)))
+            .collect(),
+        Value::Null => Value::Object(Default::default()),
+        other => other,
+    }
+}
+
+/// A syntax error in one line, with its place.
+fn at_line(text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let message = error.message().replace('\n', " ");
+    match error.span() {
+        Some(span) => {
+            let before = &text[..span.start.min(text.len())];
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            anyhow::anyhow!("line {line}, column {column}: {message}")
+        }
+        None => anyhow::anyhow!("{message}"),
+    }
+}
+
+/// Sets one dotted key. A value that is no TOML value is taken as text: `env.id=taxi`.
+fn apply_override(table: &mut toml::Table, text: &str) -> Result<()> {
+    let Some((key, value)) = text.split_once('=') else {
+        bail!("{text:?} is no override; write key=value, such as agent.params.gamma=0.95");
+    };
+    let (key, value) = (key.trim(), value.trim());
+    let value = match format!("v = {value}").parse::<toml::Table>() {
+        Ok(mut parsed) => parsed.remove("v").expect("just written"),
+        Err(_) => toml::Value::String(value.to_owned()),
+    };
+    let mut path: Vec<&str> = key.split('.').collect();
+    let last = path.pop().unwrap_or_default();
+    if last.is_empty() || path.iter().any(|part| part.is_empty()) {
+        bail!("{text:?} is no override; write key=value, such as agent.params.gamma=0.95");
+    }
+    let mut table = table;
+    for part in path {
+        let entry = table
+            .entry(part)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = match entry {
+            toml::Value::Table(table) => table,
+            _ => bail!("{key}: {part} is a value; it has no keys below it"),
+        };
+    }
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::standard;
+
+    const TEXT: &str = "steps = 100\n[env]\nid = \"frozen-lake\"\n[agent]\nid = \"q-learning\"\n";
+
+    fn parse(text: &str, overrides: &[&str]) -> Result<Config> {
+        let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
+        Config::parse(text, "test", &overrides, &standard())
+    }
+
+    fn error(text: &str, overrides: &[&str]) -> String {
+        format!("{:#}", parse(text, overrides).unwrap_err())
+    }
+
+    #[test]
+    fn a_resolved_configuration_resolves_to_itself() {
+        let config = parse(TEXT, &[]).unwrap();
+        assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+        assert_eq!((config.eval.every_steps, config.save.every_steps), (5, 10));
+    }
+
+    #[test]
+    fn overrides_set_numbers_lists_and_text() {
+        let config = parse(TEXT, &["steps=7", "seeds=[3, 4]", "env.id=taxi", "agent.params.gamma=0.5"]).unwrap();
+        assert_eq!((config.steps, config.seeds), (7, vec![3, 4]));
+        assert_eq!(config.env.id, "taxi");
+        assert_eq!(config.agent.params["gamma"], 0.5);
+    }
+
+    #[test]
+    fn each_mistake_is_one_line_with_the_key_and_what_is_accepted() {
+        for (overrides, parts) in [
+            (vec!["env.id=frozen-lak"], vec!["env.id: no environment named", "did you mean \"frozen-lake\"?"]),
+            (vec!["agent.id=q"], vec!["agent.id: no agent named \"q\"; known: "]),
+            (vec!["stepz=3"], vec!["stepz: unknown field `stepz`, expected one of `name`, `steps`"]),
+            (vec!["steps=abc"], vec!["steps: invalid type: string \"abc\", expected u64"]),
+            (vec!["steps=0"], vec!["steps: 0 is out of range; give 1 to"]),
+            (vec!["steps=-1"], vec!["steps: invalid value: integer `-1`, expected u64"]),
+            (vec!["env.num_envs=0"], vec!["env.num_envs: 0 is out of range; give 1 to"]),
+            (vec!["agent.params.gamme=1"], vec!["agent.params.gamme: unknown field `gamme`, expected"]),
+            (vec!["device=gpu"], vec!["device: no device \"gpu\"; give \"auto\", \"cpu\" or \"cuda:0\""]),
+            (vec!["seeds=[1, 1]"], vec!["seeds: 1 is there twice"]),
+            (vec!["name=a/b"], vec!["name: \"a/b\" is no name for a folder"]),
+            (vec!["steps.x=1"], vec!["steps.x: steps is a value"]),
+            (vec!["steps"], vec!["\"steps\" is no override; write key=value"]),
+        ] {
+            let message = error(TEXT, &overrides);
+            assert!(!message.contains('\n'), "{message}");
+            for part in parts {
+                assert!(message.contains(part), "{overrides:?} gave: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_says_where() {
+        let message = error("steps = 1\n[env\n", &[]);
+        assert!(message.starts_with("line 2, column"), "{message}");
+    }
+}

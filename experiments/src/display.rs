@@ -1,0 +1,108 @@
+//! What a person sees while seeds run: a bar each on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use thorndike_core::EnvSteps;
+
+use crate::run::Progress;
+use crate::text::{duration, thousands};
+
+/// All seeds of an experiment.
+#[derive(Debug)]
+pub(crate) struct Display {
+    bars: Option<MultiProgress>,
+    steps: EnvSteps,
+    width: usize,
+}
+
+/// One seed.
+#[derive(Debug)]
+pub(crate) struct SeedDisplay<'a> {
+    display: &'a Display,
+    label: String,
+    bar: Option<ProgressBar>,
+    evaluated: Option<f64>,
+    last_line: Instant,
+}
+
+impl Display {
+    /// For runs of `steps` environment steps each. Bars if standard error is a terminal and `quiet` is not asked for.
+    pub(crate) fn new(steps: EnvSteps, seeds: &[u64]) -> Self {
+        let bars = stderr().is_terminal().then(|| {
+            // Few frames a second: the picture is for people, the time for learning.
+            MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5))
+        });
+        let widest = seeds.iter().max().copied().unwrap_or(0);
+        Self {
+            bars,
+            steps,
+            width: widest.to_string().len(),
+        }
+    }
+
+    /// The line of one seed.
+    pub(crate) fn seed(&self, seed: u64) -> SeedDisplay<'_> {
+        let label = format!("seed {seed:>width$}", width = self.width);
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(self.steps));
+            let style = ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim} {percent:>3} %  {msg}")
+                .expect("the template is a constant")
+                .progress_chars("━━─");
+            bar.set_style(style);
+            bar.set_prefix(label.clone());
+            bar
+        });
+        SeedDisplay {
+            display: self,
+            label,
+            bar,
+            evaluated: None,
+            last_line: Instant::now(),
+        }
+    }
+}
+
+impl SeedDisplay<'_> {
+    /// A line is printed for each evaluation, but not more often than this.
+    const LINE_EVERY: Duration = Duration::from_secs(2);
+
+    /// Shows how far the seed is.
+    pub(crate) fn update(&mut self, progress: Progress) {
+        let steps = self.display.steps;
+        self.evaluated = progress.evaluated.or(self.evaluated);
+        let left = steps.saturating_sub(progress.step) as f64 / progress.steps_per_s.max(1e-9);
+        let mut message = String::new();
+        if let Some(value) = self.evaluated {
+            message += &format!("eval {value:.1}  ");
+        }
+        if let Some(value) = progress.recent_return {
+            message += &format!("return {value:.1}  ");
+        }
+        message += &format!("{} steps/s  ", thousands(progress.steps_per_s as u64));
+        if progress.step < steps {
+            message += &format!("{} left", duration(left));
+        }
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(progress.step);
+                bar.set_message(message);
+            }
+            None if progress.evaluated.is_some() && self.last_line.elapsed() >= Self::LINE_EVERY => {
+                self.last_line = Instant::now();
+                let (step, steps) = (thousands(progress.step), thousands(steps));
+                eprintln!("{}  {step:>width$} of {steps} steps  {}", self.label, message.trim_end(), width = steps.len());
+            }
+            None => {}
+        }
+    }
+
+    /// The seed has come to a halt.
+    pub(crate) fn end(&self, word: &str) {
+        match &self.bar {
+            Some(bar) => bar.abandon_with_message(word.to_owned()),
+            None => eprintln!("{}  {word}", self.label),
+        }
+    }
+}

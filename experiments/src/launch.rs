@@ -1,0 +1,327 @@
+//! An experiment as a folder: started, resumed, several seeds side by side.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result, anyhow, bail};
+use thorndike_core::memory::{available, human};
+use thorndike_core::{EnvSpec, Registry};
+
+use crate::config::Config;
+use crate::display::Display;
+use crate::run::{Halt, Run, build, seed_dir, verified_checkpoint};
+use crate::text::{duration, thousands};
+
+/// The resolved configuration, below the folder of an experiment.
+pub const CONFIG: &str = "config.toml";
+const LOCK: &str = ".lock";
+
+/// An experiment whose folder is held against other processes.
+#[derive(Debug)]
+pub struct Experiment {
+    /// Its configuration, with every default filled in.
+    pub config: Config,
+    /// Its folder.
+    pub dir: PathBuf,
+    _lock: File,
+}
+
+/// How the seeds of an experiment came out.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Seeds that made all steps.
+    pub finished: Vec<u64>,
+    /// Seeds that were stopped and can go on.
+    pub stopped: Vec<u64>,
+    /// Seeds that failed, and why.
+    pub failed: Vec<(u64, thorndike_core::Error)>,
+}
+
+/// What a run of `config` needs; found out without leaving anything behind.
+#[derive(Debug)]
+pub struct Plan {
+    /// The environments.
+    pub spec: EnvSpec,
+    /// What the agent says of itself.
+    pub agent: String,
+    /// Bytes that one seed holds at most.
+    pub bytes: u64,
+    /// Seeds at a time.
+    pub jobs: usize,
+}
+
+impl Plan {
+    /// Builds environments and agent once.
+    ///
+    /// # Errors
+    /// If they do not fit each other, or the seeds that would run side by side do not fit into memory.
+    pub fn new(config: &Config, registry: &Registry, jobs: Option<usize>) -> Result<Self> {
+        let (spec, mut trainer) = build(config, registry, config.seeds[0])?;
+        let cores = available_parallelism().map_or(1, usize::from);
+        let jobs = jobs.unwrap_or(cores).clamp(1, config.seeds.len());
+        let bytes = trainer.agent().memory();
+        let all = bytes.saturating_mul(jobs as u64);
+        if let Some(free) = available().filter(|&free| all > free) {
+            bail!(
+                "{jobs} seeds at a time would hold {}; {} are available: give fewer --jobs or a smaller replay",
+                human(all),
+                human(free)
+            );
+        }
+        Ok(Self {
+            spec,
+            agent: trainer.agent().describe(),
+            bytes,
+            jobs,
+        })
+    }
+
+    /// A few lines for people.
+    pub fn describe(&self, config: &Config) -> String {
+        let seeds: Vec<String> = config.seeds.iter().map(u64::to_string).collect();
+        let limit = match self.spec.time_limit {
+            Some(limit) => format!("time limit {limit} steps"),
+            None => "no time limit".into(),
+        };
+        let held = self.bytes.saturating_mul(self.jobs as u64);
+        let free = available().map_or(String::new(), |free| format!(" of {} available", human(free)));
+        let at_a_time = if self.jobs < config.seeds.len() {
+            format!(", {} at a time", self.jobs)
+        } else {
+            String::new()
+        };
+        format!(
+            "{name}: {agent} on {env}\n  \
+             {steps} environment steps, seeds {seeds}{at_a_time}\n  \
+             observations {obs}, actions {actions}, {limit}\n  \
+             memory {bytes} a seed, {held} in all{free}",
+            name = config.name,
+            agent = config.agent.id,
+            env = config.env.id,
+            steps = thousands(config.steps),
+            seeds = seeds.join(" "),
+            obs = self.spec.observation_space(),
+            actions = self.spec.action_space,
+            bytes = human(self.bytes),
+            held = human(held),
+        )
+    }
+}
+
+impl Experiment {
+    /// Makes the folder of a new experiment below `results`.
+    ///
+    /// # Errors
+    /// If the folder holds another run and `force` is not given, or cannot be written; nothing is left behind then.
+    pub fn create(config: Config, results: &Path, force: bool) -> Result<Self> {
+        let dir = results.join(&config.name);
+        let made = make_dirs(&dir)?;
+        let created = Self::claim(&config, &dir, force);
+        if created.is_err() {
+            // Only folders that this call made, and only if they are empty: the error is what matters.
+            for dir in made.iter().rev() {
+                let _ = fs::remove_file(dir.join(LOCK));
+                let _ = fs::remove_dir(dir);
+            }
+        }
+        let lock = created?;
+        Ok(Self {
+            config,
+            dir,
+            _lock: lock,
+        })
+    }
+
+    fn claim(config: &Config, dir: &Path, force: bool) -> Result<File> {
+        let lock = lock(dir)?;
+        let old = seed_folders(dir)?;
+        if !old.is_empty() && !force {
+            bail!(
+                "{} holds another run; `thorndike resume {}` goes on with it, --force replaces it",
+                dir.display(),
+                dir.display()
+            );
+        }
+        let text = config.to_toml()?;
+        write_whole(&dir.join(CONFIG), text.as_bytes())?;
+        for folder in old {
+            fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+        }
+        Ok(lock)
+    }
+
+    /// Opens the folder of an experiment that was started before.
+    ///
+    /// # Errors
+    /// If there is none, it is in use, or a checkpoint is damaged.
+    pub fn open(dir: &Path, registry: &Registry) -> Result<Self> {
+        let path = dir.join(CONFIG);
+        if !path.is_file() || seed_folders(dir)?.is_empty() {
+            bail!(
+                "{} holds no run; give a folder that `thorndike train` made, such as results/NAME",
+                dir.display()
+            );
+        }
+        let lock = lock(dir)?;
+        let config = Config::load(&path, &[], registry)?;
+        for &seed in &config.seeds {
+            verified_checkpoint(&seed_dir(dir, seed), &config, seed)?;
+        }
+        Ok(Self {
+            config,
+            dir: dir.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Runs every seed that is not finished, `jobs` at a time, until all are or `stop` is set.
+    ///
+    /// A seed that fails does not hold up the others.
+    pub fn run(&self, registry: &Registry, jobs: usize, stop: &Arc<AtomicBool>) -> Outcome {
+        let display = Display::new(self.config.steps, &self.config.seeds);
+        let outcome = Mutex::new(Outcome::default());
+        let next = AtomicUsize::new(0);
+        crossbeam::thread::scope(|scope| {
+            for _ in 0..jobs.clamp(1, self.config.seeds.len()) {
+                scope.spawn(|_| {
+                    while let Some(&seed) = self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let result = self.run_seed(seed, registry, &display, stop);
+                        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                        match result {
+                            Ok(Halt::Finished) => outcome.finished.push(seed),
+                            Ok(Halt::Stopped) => outcome.stopped.push(seed),
+                            Err(error) => outcome.failed.push((seed, error)),
+                        }
+                    }
+                });
+            }
+        })
+        .expect("a seed panicked: this is a bug in an environment or an agent");
+        let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome.finished.sort_unstable();
+        outcome.stopped.sort_unstable();
+        outcome.failed.sort_unstable_by_key(|(seed, _)| *seed);
+        outcome
+    }
+
+    fn run_seed(
+        &self,
+        seed: u64,
+        registry: &Registry,
+        display: &Display,
+        stop: &Arc<AtomicBool>,
+    ) -> thorndike_core::Result<Halt> {
+        let mut line = display.seed(seed);
+        if stop.load(Ordering::Relaxed) {
+            line.end("not started");
+            return Ok(Halt::Stopped);
+        }
+        let started = std::time::Instant::now();
+        let halted = Run::open(&self.config, registry, &self.dir, seed).and_then(|mut run| {
+            if run.is_finished() {
+                return Ok((Halt::Finished, "was finished before".to_owned()));
+            }
+            let mut last = Default::default();
+            let halt = run.go(stop, |progress| {
+                line.update(progress);
+                last = progress;
+            })?;
+            let word = match halt {
+                Halt::Stopped => format!("stopped at step {}, checkpoint saved", thousands(last.step)),
+                Halt::Finished => format!(
+                    "finished in {}: mean return {:.2} over {} greedy episodes",
+                    duration(started.elapsed().as_secs_f64()),
+                    last.evaluated.unwrap_or(f64::NAN),
+                    self.config.eval.final_episodes
+                ),
+            };
+            Ok((halt, word))
+        });
+        match &halted {
+            Ok((_, word)) => line.end(word),
+            Err(error) => line.end(&format!("failed: {error}")),
+        }
+        halted.map(|(halt, _)| halt)
+    }
+}
+
+/// Sets `stop` at the first Ctrl-C or termination signal; the second one ends the program at once.
+///
+/// # Errors
+/// If the signal cannot be caught.
+pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping: saving a checkpoint of every seed (again: stop at once)");
+    })
+    .context("cannot catch Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Folders of seeds below that of an experiment.
+fn seed_folders(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| format!("{}", dir.display())),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("{}", dir.display()))?;
+        let name = entry.file_name();
+        let seed = name.to_str().and_then(|name| name.strip_prefix("seed-"));
+        if seed.is_some_and(|seed| seed.parse::<u64>().is_ok()) && entry.path().is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}
+
+/// Makes `dir` and its parents; gives those that did not exist before, outermost first.
+fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut missing: Vec<PathBuf> = dir
+        .ancestors()
+        .filter(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+        .map(Path::to_owned)
+        .collect();
+    missing.reverse();
+    fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
+    Ok(missing)
+}
+
+/// Holds the folder against other processes, as long as the file lives.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    let file = File::create(&path).with_context(|| format!("{}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(anyhow!("{} is in use by another process", dir.display())),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{}", path.display())),
+    }
+}
+
+/// Writes a file under another name and renames it: never half of it is in sight.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let tmp = path.with_file_name(name);
+    let written = File::create(&tmp)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&tmp, path));
+    if written.is_err() {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(&tmp);
+    }
+    written.with_context(|| format!("{}", path.display()))
+}

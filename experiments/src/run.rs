@@ -1,0 +1,391 @@
+//! One seed of an experiment, from its start or its latest checkpoint to its end.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thorndike_core::{
+    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry, Result, Seeds, Trainer,
+    VectorEnv, checkpoint, evaluate,
+};
+
+use crate::config::Config;
+use crate::sink::RunLog;
+
+/// Folder of the checkpoints, below the folder of a seed.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// What a finished seed leaves, below its folder.
+pub const SUMMARY: &str = "summary.json";
+
+/// Folder of a seed, below that of its experiment.
+pub fn seed_dir(experiment: &Path, seed: u64) -> PathBuf {
+    experiment.join(format!("seed-{seed}"))
+}
+
+/// One seed of an experiment.
+#[derive(Debug)]
+pub struct Run<'a> {
+    config: &'a Config,
+    registry: &'a Registry,
+    seed: u64,
+    dir: PathBuf,
+    trainer: Trainer,
+    log: RunLog,
+    digest: String,
+    seconds_before: f64,
+    finished: bool,
+}
+
+/// How a run came to a halt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// All steps were made.
+    Finished,
+    /// It was asked to stop; a checkpoint was saved.
+    Stopped,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Environment steps so far.
+    pub step: EnvSteps,
+    /// Environment steps a second since the run was started or resumed.
+    pub steps_per_s: f64,
+    /// Mean return of the latest episodes of learning.
+    pub recent_return: Option<f64>,
+    /// Mean return of the evaluation that was just made.
+    pub evaluated: Option<f64>,
+}
+
+/// What a checkpoint knows beside the state of the trainer.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    /// Hash of what must be the same when the run goes on.
+    config: String,
+    /// Root seed.
+    seed: u64,
+    /// Length of the record in bytes.
+    events: u64,
+    /// Seconds of work so far.
+    seconds: f64,
+    /// Whether all steps were made.
+    finished: bool,
+}
+
+/// What `summary.json` of a seed holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SeedSummary {
+    /// Root seed.
+    pub seed: u64,
+    /// Environment steps.
+    pub steps: EnvSteps,
+    /// Mean return of the final evaluation.
+    pub final_return: f64,
+    /// Standard deviation of its returns.
+    pub final_return_std: f64,
+    /// Its episodes.
+    pub final_episodes: usize,
+    /// The one action that was always taken in it, if there was only one.
+    pub only_action: Option<i32>,
+    /// Seconds of work, evaluation and checkpoints included.
+    pub seconds: f64,
+}
+
+/// Builds environments and agent of one seed.
+///
+/// # Errors
+/// As the registry's; in particular if the agent cannot take the environment.
+pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec, Trainer)> {
+    let seeds = Seeds::new(seed);
+    let env = &config.env;
+    let envs = registry.make_envs(&env.id, &env.params, &env.options(), seeds)?;
+    let spec = envs.spec().clone();
+    let context = BuildContext {
+        spec: &spec,
+        seeds,
+        device: config.device,
+    };
+    let agent = registry.make_agent(&config.agent.id, &config.agent.params, &context)?;
+    Ok((spec, Trainer::new(envs, agent, config.log_every_steps)))
+}
+
+/// Environments for an evaluation of `episodes` episodes, on streams of their own.
+///
+/// # Errors
+/// As the registry's.
+pub fn evaluation_envs(
+    config: &Config,
+    registry: &Registry,
+    seeds: Seeds,
+    episodes: usize,
+) -> Result<Box<dyn VectorEnv>> {
+    const MOST: usize = 10;
+    let env = &config.env;
+    let options = EnvOptions {
+        num_envs: episodes.min(MOST),
+        ..env.options()
+    };
+    let envs = registry.make_envs(&env.id, &env.params, &options, seeds)?;
+    if envs.spec().time_limit.is_some() {
+        return Ok(envs);
+    }
+    let options = EnvOptions {
+        time_limit: Some(config.eval.step_cap),
+        ..options
+    };
+    registry.make_envs(&env.id, &env.params, &options, seeds)
+}
+
+/// The environments of an experiment, and the steps after which an episode of an evaluation ends at the latest.
+///
+/// # Errors
+/// As the registry's.
+pub fn evaluation_limit(config: &Config, registry: &Registry) -> Result<(EnvSpec, u32)> {
+    let envs = evaluation_envs(config, registry, Seeds::new(0), 1)?;
+    let spec = envs.spec().clone();
+    let limit = spec.time_limit.unwrap_or(config.eval.step_cap);
+    Ok((spec, limit))
+}
+
+/// The latest checkpoint of the run in `dir`, verified.
+///
+/// # Errors
+/// If it is damaged or of another configuration or seed.
+pub fn verified_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(PathBuf, bool)>> {
+    Ok(find_checkpoint(dir, config, seed)?.map(|(path, meta)| (path, meta.finished)))
+}
+
+fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(PathBuf, Meta)>> {
+    let Some(path) = checkpoint::latest(&dir.join(CHECKPOINTS))? else {
+        return Ok(None);
+    };
+    let manifest = checkpoint::open(&path)?;
+    let wrong = |what: String| Error::checkpoint(path.join("manifest.json"), what);
+    let meta: Meta = serde_json::from_value(manifest.meta).map_err(|e| wrong(format!("is not of a run: {e}")))?;
+    if meta.seed != seed {
+        return Err(wrong(format!("is of seed {}, not of seed {seed}", meta.seed)));
+    }
+    if meta.config != digest(config) {
+        return Err(wrong(
+            "was made with another environment, agent, device or evaluation than config.toml has now; undo the change, \
+             or train anew under another name"
+                .into(),
+        ));
+    }
+    Ok(Some((path, meta)))
+}
+
+/// Hash of all that decides what a run does at a step. More steps, other seeds and another spacing of
+/// checkpoints are free to change.
+fn digest(config: &Config) -> String {
+    let parts = serde_json::json!([config.env, config.agent, config.device, config.eval, config.log_every_steps]);
+    let hash = Sha256::digest(parts.to_string());
+    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl<'a> Run<'a> {
+    /// The run of `seed` in the folder `experiment`: from its latest checkpoint if it has one, else from the start.
+    ///
+    /// # Errors
+    /// If something cannot be built, read or written.
+    pub fn open(config: &'a Config, registry: &'a Registry, experiment: &Path, seed: u64) -> Result<Self> {
+        let dir = seed_dir(experiment, seed);
+        fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let (_, mut trainer) = build(config, registry, seed)?;
+        let found = find_checkpoint(&dir, config, seed)?;
+        if let Some((path, _)) = &found {
+            trainer.load(path)?;
+        }
+        let keep = found.as_ref().map_or(0, |(_, meta)| meta.events);
+        let mut run = Self {
+            config,
+            registry,
+            seed,
+            trainer,
+            log: RunLog::open(&dir, keep, config.log_every_steps)?,
+            dir,
+            digest: digest(config),
+            seconds_before: found.as_ref().map_or(0.0, |(_, meta)| meta.seconds),
+            finished: found.as_ref().is_some_and(|(_, meta)| meta.finished),
+        };
+        if found.is_none() {
+            run.log.record(&Event::Started {
+                env: Cow::Borrowed(&config.env.id),
+                agent: Cow::Borrowed(&config.agent.id),
+                seed,
+            })?;
+            run.evaluate(config.eval.episodes)?;
+        }
+        Ok(run)
+    }
+
+    /// Whether all steps were made before it was opened.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Runs to the end, or until `stop` is set; tells `report` several times a second.
+    ///
+    /// Where it is stopped, killed and resumed changes nothing in events, weights or replay: evaluations and
+    /// checkpoints happen at steps that follow from the configuration alone.
+    ///
+    /// # Errors
+    /// If training diverges or a file cannot be written; the latest checkpoint stays.
+    pub fn go(&mut self, stop: &AtomicBool, mut report: impl FnMut(Progress)) -> Result<Halt> {
+        if self.finished {
+            return Ok(Halt::Finished);
+        }
+        let (eval, save, end) = (self.config.eval.every_steps, self.config.save.every_steps, self.config.steps);
+        let after = |every: EnvSteps, step: EnvSteps| (step / every + 1).saturating_mul(every);
+        let mut clock = Clock::start(self.trainer.step());
+        while self.trainer.step() < end {
+            let from = self.trainer.step();
+            let (next_eval, next_save) = (after(eval, from), after(save, from));
+            let until = next_eval.min(next_save).min(end);
+            while self.trainer.step() < until {
+                if stop.load(Ordering::Relaxed) {
+                    self.save(clock.seconds(), false)?;
+                    return Ok(Halt::Stopped);
+                }
+                let chunk = (self.trainer.step() + clock.chunk()).min(until);
+                let ran = self.trainer.run_until(chunk, &mut self.log);
+                if ran.is_err() {
+                    self.log.flush()?;
+                }
+                ran?;
+                clock.tick(self.trainer.step());
+                report(self.progress(&clock, None));
+            }
+            let step = self.trainer.step();
+            if step >= end {
+                break;
+            }
+            if step >= next_eval {
+                let mean = self.evaluate(self.config.eval.episodes)?.mean();
+                report(self.progress(&clock, Some(mean)));
+            }
+            if step >= next_save {
+                self.save(clock.seconds(), false)?;
+            }
+            clock.skip();
+        }
+        let evaluation = self.evaluate(self.config.eval.final_episodes)?;
+        let step = self.trainer.step();
+        self.log.record(&Event::Finished { step })?;
+        self.save(clock.seconds(), true)?;
+        self.summarise(&evaluation, self.seconds_before + clock.seconds())?;
+        self.finished = true;
+        report(self.progress(&clock, Some(evaluation.mean())));
+        Ok(Halt::Finished)
+    }
+
+    fn progress(&self, clock: &Clock, evaluated: Option<f64>) -> Progress {
+        Progress {
+            step: self.trainer.step(),
+            steps_per_s: clock.steps_per_s(self.trainer.step()),
+            recent_return: self.log.recent_return(),
+            evaluated,
+        }
+    }
+
+    fn evaluate(&mut self, episodes: usize) -> Result<Evaluation> {
+        let step = self.trainer.step();
+        let seeds = Seeds::new(self.seed).child("eval", step);
+        let mut envs = evaluation_envs(self.config, self.registry, seeds, episodes)?;
+        let evaluation = evaluate(&mut *envs, self.trainer.agent(), episodes);
+        self.log.record(&Event::Evaluated {
+            step,
+            returns: Cow::Borrowed(&evaluation.returns),
+            lengths: Cow::Borrowed(&evaluation.lengths),
+        })?;
+        Ok(evaluation)
+    }
+
+    fn save(&mut self, seconds: f64, finished: bool) -> Result<()> {
+        let meta = Meta {
+            config: self.digest.clone(),
+            seed: self.seed,
+            events: self.log.mark()?,
+            seconds: self.seconds_before + seconds,
+            finished,
+        };
+        let meta = serde_json::to_value(meta).map_err(|e| Error::Backend(Box::new(e)))?;
+        let root = self.dir.join(CHECKPOINTS);
+        let trainer = &self.trainer;
+        checkpoint::write(&root, trainer.step(), meta, |dir| trainer.save(dir))?;
+        checkpoint::prune(&root, self.config.save.keep)
+    }
+
+    fn summarise(&self, evaluation: &Evaluation, seconds: f64) -> Result<()> {
+        let summary = SeedSummary {
+            seed: self.seed,
+            steps: self.trainer.step(),
+            final_return: evaluation.mean(),
+            final_return_std: evaluation.std(),
+            final_episodes: evaluation.returns.len(),
+            only_action: evaluation.only_action,
+            seconds,
+        };
+        let text = serde_json::to_vec_pretty(&summary).map_err(|e| Error::Backend(Box::new(e)))?;
+        let path = self.dir.join(SUMMARY);
+        fs::write(&path, text).map_err(Error::io(path))
+    }
+}
+
+/// Measures speed, and cuts the work into pieces short enough to be stopped between.
+struct Clock {
+    start: Instant,
+    start_step: EnvSteps,
+    last: Instant,
+    last_step: EnvSteps,
+    chunk: EnvSteps,
+}
+
+impl Clock {
+    /// A piece takes about this long: a person who presses Ctrl-C does not wait, and a fast loop is not held up.
+    const PIECE_S: f64 = 0.05;
+
+    fn start(step: EnvSteps) -> Self {
+        let now = Instant::now();
+        Self {
+            start: now,
+            start_step: step,
+            last: now,
+            last_step: step,
+            chunk: 64,
+        }
+    }
+
+    fn chunk(&self) -> EnvSteps {
+        self.chunk
+    }
+
+    /// A piece has ended at `step`.
+    fn tick(&mut self, step: EnvSteps) {
+        let seconds = self.last.elapsed().as_secs_f64().max(1e-9);
+        let steps = (step - self.last_step) as f64;
+        // At most twice as long as the last one: one fast piece says little.
+        let wanted = (steps / seconds * Self::PIECE_S) as EnvSteps;
+        self.chunk = wanted.clamp(16, self.chunk.saturating_mul(2).max(16));
+        self.last = Instant::now();
+        self.last_step = step;
+    }
+
+    /// What has passed since the last piece was other work.
+    fn skip(&mut self) {
+        self.last = Instant::now();
+    }
+
+    fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    fn steps_per_s(&self, step: EnvSteps) -> f64 {
+        (step - self.start_step) as f64 / self.seconds().max(1e-9)
+    }
+}

@@ -1,0 +1,600 @@
+//! Finished and running experiments, read back from the events they left.
+//!
+//! `results/<name>/seed-<n>/events.jsonl` is the one record of a run; pictures and tables are made from it alone, so a
+//! run of last year can be drawn again. Files may come from anywhere: reading allocates no more than the file is long,
+//! and whatever is wrong is said with the file and the line.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use thorndike_core::Status;
+
+use crate::stats::{self, Curve};
+
+/// Longest line of an event file in bytes; an evaluation of 100,000 episodes takes about 2 MB.
+const LONGEST_LINE: u64 = 16 << 20;
+
+/// One configuration, run with several seeds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Experiment {
+    /// Name of its results folder.
+    pub name: String,
+    /// Id of the environment.
+    pub env: String,
+    /// Id of the agent.
+    pub agent: String,
+    /// Runs, by ascending seed.
+    pub seeds: Vec<SeedRun>,
+    /// Returns worth comparing with. Not in the event files: whoever knows the environment fills them in.
+    pub lines: Vec<ReferenceLine>,
+    /// What was passed over while reading, in sentences for the user.
+    pub warnings: Vec<String>,
+}
+
+/// A return that is known without learning, such as the optimum or the one that counts as solved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReferenceLine {
+    /// Such as `optimum` or `solved`.
+    pub label: String,
+    /// Undiscounted return per episode.
+    pub value: f64,
+}
+
+impl ReferenceLine {
+    /// Label of the line that regret is measured from.
+    pub const OPTIMUM: &'static str = "optimum";
+
+    /// The best that any policy can do.
+    pub fn optimum(value: f64) -> Self {
+        Self {
+            label: Self::OPTIMUM.to_owned(),
+            value,
+        }
+    }
+
+    /// The return from which the environment counts as solved.
+    pub fn solved(value: f64) -> Self {
+        Self {
+            label: "solved".to_owned(),
+            value,
+        }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeedRun {
+    /// Root seed.
+    pub seed: u64,
+    /// Greedy evaluations, by ascending step.
+    pub evaluations: Vec<Evaluation>,
+    /// Episodes of learning, in the order in which they ended.
+    pub episodes: Vec<Episode>,
+    /// Numbers that the agent reported, such as `loss/td`, by ascending step.
+    pub scalars: BTreeMap<String, Curve>,
+    /// Step of the last event.
+    pub last_step: u64,
+    /// Whether the run reached its end.
+    pub finished: bool,
+}
+
+/// One greedy evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Environment steps of learning before it.
+    pub step: u64,
+    /// Return of each episode.
+    pub returns: Vec<f64>,
+    /// Steps of the agent in each episode.
+    pub lengths: Vec<u32>,
+}
+
+/// One episode of learning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Episode {
+    /// Environment steps of the run when it ended.
+    pub step: u64,
+    /// Sum of raw rewards.
+    pub episode_return: f64,
+    /// Steps of the agent.
+    pub length: u32,
+    /// How it ended.
+    pub status: Status,
+}
+
+/// A line of the file. Wider than [`thorndike_core::Event`], which writes it: a number that is not finite comes as
+/// `null`, and kinds of a newer version are told from garbage.
+#[derive(Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line<'a> {
+    Started {
+        env: String,
+        agent: String,
+        seed: u64,
+    },
+    Episode {
+        step: u64,
+        episode_return: Option<f64>,
+        length: u32,
+        status: Status,
+    },
+    Scalar {
+        step: u64,
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        value: Option<f64>,
+    },
+    Evaluated {
+        step: u64,
+        returns: Vec<Option<f64>>,
+        lengths: Vec<u32>,
+    },
+    Finished {
+        step: u64,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl Experiment {
+    /// Reads every `seed-<n>` folder under `folder`. Runs that are still going are read as far as they are.
+    ///
+    /// # Errors
+    /// If there is no such folder or no run in it, if a file is damaged before its last line, or if the runs are not
+    /// of one environment and one agent.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let mut experiment = Self {
+            name: folder_name(folder),
+            ..Self::default()
+        };
+        for path in seed_folders(folder)? {
+            let file = path.join("events.jsonl");
+            match read_run(&file, &mut experiment.warnings)? {
+                Some((run, env, agent)) => experiment.add(run, env, agent, &file)?,
+                None => experiment
+                    .warnings
+                    .push(format!("{}: no events yet", path.display())),
+            }
+        }
+        ensure!(
+            !experiment.seeds.is_empty(),
+            "no run in {}: expected folders such as seed-1 with an events.jsonl",
+            folder.display()
+        );
+        experiment.seeds.sort_by_key(|run| run.seed);
+        Ok(experiment)
+    }
+
+    /// The return of an optimal policy, if it is known.
+    pub fn optimum(&self) -> Option<f64> {
+        self.lines
+            .iter()
+            .find(|line| line.label == ReferenceLine::OPTIMUM)
+            .map(|line| line.value)
+    }
+
+    fn add(&mut self, run: SeedRun, env: String, agent: String, file: &Path) -> Result<()> {
+        if self.seeds.is_empty() {
+            (self.env, self.agent) = (env, agent);
+        } else {
+            ensure!(
+                self.env == env && self.agent == agent,
+                "{}: a run of {agent} on {env} among runs of {} on {}; keep them in folders of their own",
+                file.display(),
+                self.agent,
+                self.env
+            );
+            ensure!(
+                self.seeds.iter().all(|other| other.seed != run.seed),
+                "{}: seed {} is there twice",
+                file.display(),
+                run.seed
+            );
+        }
+        self.seeds.push(run);
+        Ok(())
+    }
+}
+
+impl SeedRun {
+    /// Mean return of each evaluation, by step.
+    pub fn evaluation_curve(&self) -> Curve {
+        let mean = |evaluation: &Evaluation| (evaluation.step, stats::mean(&evaluation.returns));
+        self.evaluations.iter().map(mean).collect()
+    }
+
+    /// Return of each episode of learning, by step.
+    pub fn episode_curve(&self) -> Curve {
+        self.episodes
+            .iter()
+            .map(|episode| (episode.step, episode.episode_return))
+            .collect()
+    }
+}
+
+/// Last part of the path, also of `.` and `results/x/`.
+fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize();
+    let path = whole.as_deref().unwrap_or(folder);
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Folders called `seed-<n>`, by ascending number.
+fn seed_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let entries = fs::read_dir(folder)
+        .with_context(|| format!("cannot read results folder {}", folder.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry
+            .with_context(|| format!("cannot read results folder {}", folder.display()))?
+            .path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(seed) = name
+            .and_then(|name| name.strip_prefix("seed-"))
+            .and_then(|n| n.parse::<u64>().ok())
+        {
+            found.push((seed, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The run with the ids of its environment and agent; `None` if its file is missing or empty.
+fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, String, String)>> {
+    let opened = match File::open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.with_context(|| format!("cannot open {}", file.display()))?,
+    };
+    let mut reader = BufReader::with_capacity(1 << 16, opened);
+    let mut run: Option<(SeedRun, String, String)> = None;
+    let (mut number, mut newer) = (0usize, 0usize);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        let read = reader
+            .by_ref()
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut bytes);
+        let length = read.with_context(|| format!("cannot read {}", file.display()))? as u64;
+        if length == 0 {
+            break;
+        }
+        number += 1;
+        let at = || format!("{}:{number}", file.display());
+        if length == LONGEST_LINE {
+            bail!(
+                "{}: a line longer than {} MiB is not an event",
+                at(),
+                LONGEST_LINE >> 20
+            );
+        }
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        let line = match serde_json::from_slice::<Line<'_>>(&bytes) {
+            Ok(line) => line,
+            Err(_) if reader.fill_buf().is_ok_and(<[u8]>::is_empty) => {
+                warnings.push(format!(
+                    "{}: the last line is incomplete and was passed over",
+                    at()
+                ));
+                break;
+            }
+            Err(error) => bail!("{}: not an event: {error}", at()),
+        };
+        match (line, &mut run) {
+            (Line::Started { env, agent, seed }, None) => {
+                run = Some((
+                    SeedRun {
+                        seed,
+                        ..SeedRun::default()
+                    },
+                    env,
+                    agent,
+                ));
+            }
+            (Line::Started { .. }, Some(_)) => {
+                bail!("{}: a second `started`; two runs in one file", at())
+            }
+            (Line::Other, _) => newer += 1,
+            (_, None) => bail!("{}: the first event must be `started`", at()),
+            (line, Some((run, ..))) => run.take(line).with_context(at)?,
+        }
+    }
+    if newer > 0 {
+        warnings.push(format!(
+            "{}: {newer} events of a kind this version does not know",
+            file.display()
+        ));
+    }
+    Ok(run)
+}
+
+impl SeedRun {
+    fn take(&mut self, line: Line<'_>) -> Result<()> {
+        let in_order = |last: Option<u64>, step: u64| match last {
+            Some(last) if step < last => bail!("step {step} comes after step {last}"),
+            _ => Ok(step),
+        };
+        let step = match line {
+            Line::Started { .. } | Line::Other => return Ok(()),
+            Line::Episode {
+                step,
+                episode_return,
+                length,
+                status,
+            } => {
+                let step = in_order(self.episodes.last().map(|episode| episode.step), step)?;
+                let episode_return = episode_return.unwrap_or(f64::NAN);
+                self.episodes.push(Episode {
+                    step,
+                    episode_return,
+                    length,
+                    status,
+                });
+                step
+            }
+            Line::Scalar { step, name, value } => {
+                if !self.scalars.contains_key(&*name) {
+                    self.scalars.insert(name.clone().into_owned(), Curve::new());
+                }
+                let curve = self.scalars.get_mut(&*name).expect("inserted above");
+                let step = in_order(curve.last().map(|point| point.0), step)?;
+                curve.push((step, value.unwrap_or(f64::NAN)));
+                step
+            }
+            Line::Evaluated {
+                step,
+                returns,
+                lengths,
+            } => {
+                ensure!(!returns.is_empty(), "an evaluation without episodes");
+                let step = in_order(
+                    self.evaluations.last().map(|evaluation| evaluation.step),
+                    step,
+                )?;
+                let returns = returns
+                    .into_iter()
+                    .map(|value| value.unwrap_or(f64::NAN))
+                    .collect();
+                self.evaluations.push(Evaluation {
+                    step,
+                    returns,
+                    lengths,
+                });
+                step
+            }
+            Line::Finished { step } => {
+                self.finished = true;
+                step
+            }
+        };
+        self.last_step = self.last_step.max(step);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorndike_core::Event;
+
+    fn results(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (seed, text) in files {
+            fs::create_dir_all(folder.path().join(seed)).unwrap();
+            fs::write(folder.path().join(seed).join("events.jsonl"), text).unwrap();
+        }
+        folder
+    }
+
+    const STARTED: &str = r#"{"event":"started","env":"cart-pole","agent":"dqn","seed":1}"#;
+    const EPISODE: &str = r#"{"event":"episode","step":21,"env":0,"episode_return":21.0,"length":21,"status":"terminated"}"#;
+
+    fn error(text: &str) -> String {
+        let folder = results(&[("seed-1", text)]);
+        format!("{:#}", Experiment::read(folder.path()).unwrap_err())
+    }
+
+    #[test]
+    fn every_event_of_core_is_read_back() {
+        let events = [
+            Event::Started {
+                env: "taxi".into(),
+                agent: "sarsa".into(),
+                seed: 7,
+            },
+            Event::Episode {
+                step: 12,
+                env: 0,
+                episode_return: -3.5,
+                length: 12,
+                status: Status::Truncated,
+            },
+            Event::Scalar {
+                step: 20,
+                name: "loss/td".into(),
+                value: 0.25,
+            },
+            Event::Scalar {
+                step: 30,
+                name: "loss/td".into(),
+                value: f64::NAN,
+            },
+            Event::Evaluated {
+                step: 40,
+                returns: vec![1.0, 3.0].into(),
+                lengths: vec![5, 6].into(),
+            },
+            Event::Finished { step: 50 },
+        ];
+        let text: String = events
+            .iter()
+            .map(|event| serde_json::to_string(event).unwrap() + "\n")
+            .collect();
+        let folder = results(&[("seed-7", &text)]);
+        let experiment = Experiment::read(folder.path()).unwrap();
+        assert_eq!((&*experiment.env, &*experiment.agent), ("taxi", "sarsa"));
+        assert_eq!(experiment.warnings, [""; 0]);
+        let run = &experiment.seeds[0];
+        assert_eq!(
+            run.episodes,
+            [Episode {
+                step: 12,
+                episode_return: -3.5,
+                length: 12,
+                status: Status::Truncated
+            }]
+        );
+        assert_eq!(run.scalars["loss/td"][0], (20, 0.25));
+        assert!(run.scalars["loss/td"][1].1.is_nan());
+        assert_eq!(run.evaluation_curve(), [(40, 2.0)]);
+        assert_eq!(run.evaluations[0].lengths, [5, 6]);
+        assert_eq!((run.seed, run.last_step, run.finished), (7, 50, true));
+    }
+
+    #[test]
+    fn seeds_come_in_the_order_of_their_numbers() {
+        let with = |seed: u64| STARTED.replace(":1}", &format!(":{seed}}}")) + "\n";
+        let folder = results(&[
+            ("seed-10", &with(10)),
+            ("seed-2", &with(2)),
+            ("seed-1", &with(1)),
+            ("tables", ""),
+        ]);
+        let experiment = Experiment::read(folder.path()).unwrap();
+        assert_eq!(
+            experiment
+                .seeds
+                .iter()
+                .map(|run| run.seed)
+                .collect::<Vec<_>>(),
+            [1, 2, 10]
+        );
+    }
+
+    #[test]
+    fn a_last_line_cut_anywhere_is_passed_over_and_said() {
+        let whole = format!("{STARTED}\n{EPISODE}\n");
+        for cut in STARTED.len() + 2..whole.len() - 2 {
+            let folder = results(&[("seed-1", &whole[..cut])]);
+            let experiment = Experiment::read(folder.path()).unwrap();
+            assert!(experiment.seeds[0].episodes.is_empty());
+            assert!(experiment.warnings[0].contains("events.jsonl:2: the last line is incomplete"));
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_with_its_number() {
+        let error = error(&format!(
+            "{STARTED}\n{EPISODE}\n{{\"event\":\"episode\",\"ste\n{EPISODE}\n"
+        ));
+        assert!(error.contains("events.jsonl:3: not an event"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_is_named_with_its_number() {
+        let folder = results(&[("seed-1", "")]);
+        let bytes = [STARTED.as_bytes(), b"\n\xFF\x00\xFE\n", EPISODE.as_bytes()].concat();
+        fs::write(folder.path().join("seed-1/events.jsonl"), bytes).unwrap();
+        let error = format!("{:#}", Experiment::read(folder.path()).unwrap_err());
+        assert!(error.contains("events.jsonl:2: not an event"), "{error}");
+    }
+
+    #[test]
+    fn steps_that_go_back_are_refused() {
+        let error = error(&format!(
+            "{STARTED}\n{EPISODE}\n{}\n",
+            EPISODE.replace("\"step\":21", "\"step\":20")
+        ));
+        assert!(
+            error.contains("events.jsonl:3: step 20 comes after step 21"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_must_begin_with_its_start_and_hold_one_run() {
+        assert!(
+            error(&format!("{EPISODE}\n"))
+                .contains("events.jsonl:1: the first event must be `started`")
+        );
+        assert!(
+            error(&format!("{STARTED}\n{STARTED}\n"))
+                .contains("events.jsonl:2: a second `started`")
+        );
+    }
+
+    #[test]
+    fn an_overlong_line_is_refused_before_it_is_read_whole() {
+        let error = error(&format!(
+            "{STARTED}\n{}\n",
+            " ".repeat(LONGEST_LINE as usize + 5)
+        ));
+        assert!(
+            error.contains("events.jsonl:2: a line longer than 16 MiB"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn runs_of_two_environments_are_refused_by_name() {
+        let other = STARTED.replace("cart-pole", "taxi").replace(":1}", ":2}");
+        let folder = results(&[("seed-1", STARTED), ("seed-2", &other)]);
+        let error = format!("{:#}", Experiment::read(folder.path()).unwrap_err());
+        assert!(
+            error.contains("a run of dqn on taxi among runs of dqn on cart-pole"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn events_of_a_newer_version_are_counted() {
+        let folder = results(&[(
+            "seed-1",
+            &format!("{STARTED}\n{{\"event\":\"dreamt\",\"step\":3}}\n"),
+        )]);
+        let experiment = Experiment::read(folder.path()).unwrap();
+        assert!(
+            experiment.warnings[0].contains("1 events of a kind"),
+            "{:?}",
+            experiment.warnings
+        );
+    }
+
+    #[test]
+    fn a_folder_without_runs_says_what_was_expected() {
+        let folder = results(&[]);
+        let error = format!("{:#}", Experiment::read(folder.path()).unwrap_err());
+        assert!(
+            error.contains("no run in") && error.contains("seed-1"),
+            "{error}"
+        );
+        let missing = format!(
+            "{:#}",
+            Experiment::read(&folder.path().join("nothing")).unwrap_err()
+        );
+        assert!(missing.contains("cannot read results folder"), "{missing}");
+    }
+
+    #[test]
+    fn a_seed_that_has_not_begun_is_said() {
+        let folder = results(&[("seed-1", STARTED), ("seed-2", "")]);
+        let experiment = Experiment::read(folder.path()).unwrap();
+        assert_eq!(experiment.seeds.len(), 1);
+        assert!(
+            experiment.warnings[0].contains("seed-2: no events yet"),
+            "{:?}",
+            experiment.warnings
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! What others read: TensorBoard opens the logs, and the weights are safetensors files. Each test is skipped where the
+//! Python package is missing.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use thorndike_tests::{small_config, stderr, thorndike};
+
+/// Runs `script` with `arg`; `None` if one of `modules` is missing.
+fn python(modules: &[&str], script: &str, arg: &Path) -> Option<String> {
+    let import = format!("import {}", modules.join(", "));
+    let there = Command::new("python3").args(["-c", &import]).output().ok()?;
+    if !there.status.success() {
+        println!("skipped: python3 cannot import {}", modules.join(", "));
+        return None;
+    }
+    let output = Command::new("python3").arg("-c").arg(script).arg(arg).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+fn trained(agent: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("small.toml"), small_config(agent)).unwrap();
+    let output = thorndike(folder.path(), &["train", "small.toml"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    folder
+}
+
+#[test]
+fn tensorboard_reads_the_logs() {
+    let folder = trained("q-learning");
+    let seed = folder.path().join("results/small/seed-1");
+    let script = "
+import sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+log = EventAccumulator(sys.argv[1], size_guidance={'scalars': 0})
+log.Reload()
+for tag in sorted(log.Tags()['scalars']):
+    for event in log.Scalars(tag):
+        print(event.step, tag, event.value, sep=',')
+";
+    let Some(text) = python(&["tensorboard"], script, &seed.join("tensorboard")) else {
+        return;
+    };
+    let rows = |text: &str| -> Vec<(u64, String, f32)> {
+        let mut rows: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with("step,"))
+            .map(|line| {
+                let mut parts = line.split(',');
+                let step = parts.next().unwrap().parse().unwrap();
+                let name = parts.next().unwrap().to_owned();
+                (step, name, parts.next().unwrap().parse::<f64>().unwrap() as f32)
+            })
+            .collect();
+        rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        rows
+    };
+    let table = fs::read_to_string(seed.join("progress.csv")).unwrap();
+    let (read, written) = (rows(&text), rows(&table));
+    assert!(written.iter().any(|row| row.1 == "eval/episode_return"));
+    assert_eq!(read, written);
+}
+
+#[test]
+fn python_opens_the_weights() {
+    for agent in ["q-learning", "dqn"] {
+        let folder = trained(agent);
+        let root = folder.path().join("results/small/seed-1/checkpoints");
+        let latest = fs::read_to_string(root.join("latest")).unwrap();
+        let script = "
+import glob, sys
+from safetensors.numpy import load_file
+files = glob.glob(sys.argv[1] + '/*.safetensors')
+assert files
+for file in files:
+    for name, tensor in load_file(file).items():
+        print(name, tensor.dtype, tensor.shape, abs(tensor).sum())
+";
+        let Some(text) = python(&["safetensors.numpy", "numpy"], script, &root.join(latest).join("agent")) else {
+            return;
+        };
+        assert!(text.lines().count() >= 1, "{agent}");
+        println!("{text}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Exact resume: a run that is killed and resumed ends as if it had never been.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use thorndike_core::{Rng, Seeds};
+use thorndike_tests::{binary, final_state, small_config, stderr, thorndike};
+
+/// Events and final state of both seeds.
+fn result(experiment: &Path) -> Vec<(Vec<u8>, Vec<(std::path::PathBuf, Vec<u8>)>)> {
+    let events = |seed| fs::read(experiment.join(format!("seed-{seed}/events.jsonl"))).unwrap();
+    [1, 2].map(|seed| (events(seed), final_state(experiment, seed))).into()
+}
+
+/// Starts the binary and kills it with SIGKILL after `delay`. Whether it was still running.
+fn run_and_kill(folder: &Path, args: &[&str], delay: Duration) -> bool {
+    let mut child = Command::new(binary())
+        .current_dir(folder)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while start.elapsed() < delay {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
+}
+
+fn write_config(folder: &Path, agent: &str) {
+    fs::write(folder.join("small.toml"), small_config(agent)).unwrap();
+}
+
+/// Kills a run of `agent` at least `kills` times and compares its end with an undisturbed run.
+fn killed_run_ends_as_an_undisturbed_one(agent: &str, kills: usize, rng: &mut Rng) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), agent);
+    let start = Instant::now();
+    let whole = thorndike(folder.path(), &["train", "small.toml", "--results", "whole"]);
+    assert!(whole.status.success(), "{agent}: {}", stderr(&whole));
+    let seconds = start.elapsed().as_secs_f64();
+    let expected = result(&folder.path().join("whole/small"));
+
+    let killed_at = folder.path().join("killed/small");
+    let train = ["train", "small.toml", "--results", "killed", "--force"];
+    let resume = ["resume", "killed/small"];
+    let mut killed = 0;
+    while killed < kills {
+        // Short spans, so that no run ends before its share of kills; each goes on from the last checkpoint.
+        let delay = Duration::from_secs_f64(seconds * rng.random_range(0.02..0.3));
+        let started = killed_at.join("config.toml").is_file() && killed_at.join("seed-1").is_dir();
+        let args: &[&str] = if started { &resume } else { &train };
+        if run_and_kill(folder.path(), args, delay) {
+            killed += 1;
+        } else {
+            break;
+        }
+    }
+    let rest = thorndike(folder.path(), &resume);
+    assert!(rest.status.success(), "{agent}: {}", stderr(&rest));
+    let found = result(&killed_at);
+    for (seed, (expected, found)) in expected.iter().zip(&found).enumerate() {
+        assert!(expected.0 == found.0, "{agent}, seed {}: events differ", seed + 1);
+        let names = |files: &[(std::path::PathBuf, Vec<u8>)]| files.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&expected.1), names(&found.1), "{agent}: files");
+        for (a, b) in expected.1.iter().zip(&found.1) {
+            assert!(a.1 == b.1, "{agent}, seed {}: {} differs after {killed} kills", seed + 1, a.0.display());
+        }
+    }
+    killed
+}
+
+#[test]
+fn every_agent_survives_being_killed_at_random_moments() {
+    let mut rng = Seeds::new(20).stream("kill", 0);
+    let registry = thorndike::standard();
+    let mut kills = 0;
+    for agent in registry.agent_ids() {
+        let wanted = if agent == "dqn" { 8 } else { 3 };
+        kills += killed_run_ends_as_an_undisturbed_one(agent, wanted, &mut rng);
+    }
+    assert!(kills >= 20, "only {kills} kills hit a running process");
+    println!("{kills} kills");
+}
+
+#[test]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), "q-learning");
+    let long = ["train", "small.toml", "steps=500_000_000", "save.every_steps=400_000_000", "eval.every_steps=400_000_000"];
+    let child = Command::new(binary())
+        .current_dir(folder.path())
+        .args(long)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let events = folder.path().join("results/small/seed-2/events.jsonl");
+    let start = Instant::now();
+    while !events.is_file() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("go on with: thorndike resume results/small"), "{text}");
+    assert!(folder.path().join("results/small/seed-1/checkpoints/latest").is_file());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_with_its_file_and_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), "q-learning");
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=2000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    let root = folder.path().join("results/small/seed-1/checkpoints");
+    let name = fs::read_to_string(root.join("latest")).unwrap();
+    let check = |file: &str, damage: &dyn Fn(&mut Vec<u8>), words: &str| {
+        let path = root.join(&name).join(file);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        damage(&mut bad);
+        fs::write(&path, bad).unwrap();
+        for command in ["resume", "eval"] {
+            let output = thorndike(folder.path(), &[command, "results/small"]);
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{text}");
+            assert!(text.contains(file) && text.contains(words), "{text}");
+        }
+        fs::write(&path, good).unwrap();
+    };
+    check("envs.bin", &|bytes| bytes.truncate(bytes.len() / 2), "cut short");
+    check("trainer.bin", &|bytes| bytes[0] ^= 1, "is damaged");
+    let newer = |bytes: &mut Vec<u8>| {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        *bytes = text.replace("\"format\": 1", "\"format\": 99").into_bytes();
+    };
+    check("manifest.json", &newer, "is in format 99; this program reads up to format 1");
+    let sound = thorndike(folder.path(), &["resume", "results/small"]);
+    assert!(sound.status.success(), "{}", stderr(&sound));
+}
