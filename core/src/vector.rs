@@ -278,7 +278,8 @@ fn observe_start<E: Env>(env: &E, state: &E::State, row: &mut [E::Obs], stack: u
 }
 
 // The parts of a step. Several short loops rather than one long one: the processor then works on several
-// rows at once.
+// rows at once. Rows are found by multiplication: `chunks_exact` divides lengths, and a division costs as
+// much as a small environment's whole step.
 impl<E: Env> SyncVectorEnv<E> {
     /// Applies the actions again, in episodes that go on.
     fn repeat_actions(&mut self) {
@@ -322,15 +323,17 @@ impl<E: Env> SyncVectorEnv<E> {
 
     /// Writes the true successors behind what is still in the stack.
     fn write_successors(&mut self) {
+        let stack = self.spec.frame_stack;
         let cols = self.batch.obs.cols();
-        let old = cols - cols / self.spec.frame_stack;
-        let obs = self.batch.obs.as_slice::<E::Obs>().chunks_exact(cols);
-        let next_obs = self.batch.next_obs.as_mut_slice().chunks_exact_mut(cols);
-        for ((state, obs), next_obs) in self.states.iter().zip(obs).zip(next_obs) {
-            if old > 0 {
-                next_obs[..old].copy_from_slice(&obs[cols - old..]);
+        let older = if stack == 1 { 0 } else { cols - cols / stack };
+        let obs = self.batch.obs.as_slice::<E::Obs>();
+        let next_obs = self.batch.next_obs.as_mut_slice::<E::Obs>();
+        for (row, state) in self.states.iter().enumerate() {
+            let next_obs = &mut next_obs[row * cols..][..cols];
+            if stack > 1 {
+                next_obs[..older].copy_from_slice(&obs[(row + 1) * cols - older..][..older]);
             }
-            self.env.observe(state, &mut next_obs[old..]);
+            self.env.observe(state, &mut next_obs[older..]);
         }
     }
 }
@@ -352,9 +355,10 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
     }
 
     fn step(&mut self, actions: &Array) {
-        let scalars = actions.as_slice().chunks_exact(actions.cols());
-        for (action, scalars) in self.actions.iter_mut().zip(scalars) {
-            *action = E::Action::read(scalars);
+        let cols = actions.cols();
+        let scalars = actions.as_slice();
+        for (row, action) in self.actions.iter_mut().enumerate() {
+            *action = E::Action::read(&scalars[row * cols..][..cols]);
         }
         self.env.step_rows(
             &mut self.states,

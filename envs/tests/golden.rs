@@ -4,6 +4,7 @@
 //! relative path starts at the workspace; default `../shared/golden`, passed over where there is none).
 //! Other records of the same form can be run through these tests that way. An argument of an
 //! environment that is not known here fails the test; it is never passed over.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -36,7 +37,8 @@ use thorndike_envs::probe::{
 
 /// Past the capture of test output, so that a test that was passed over is seen.
 fn tell(line: &str) {
-    writeln!(std::io::stderr(), "golden: {line}").unwrap();
+    let line = format!("golden: {line}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// The folders that hold records.
@@ -499,6 +501,9 @@ fn golden_mountain_car() {
 
 // ---- grids: tables ------------------------------------------------------------------------------
 
+/// Probability, next state, reward, terminated.
+type Outcome = (f64, usize, f64, bool);
+
 #[derive(Deserialize)]
 struct Table {
     id: String,
@@ -508,9 +513,9 @@ struct Table {
     n_actions: usize,
     max_episode_steps: Option<u32>,
     start: Vec<(usize, f64)>,
-    /// `[state, action]`: probability, next state, reward, terminated.
+    /// `[state, action]`.
     #[serde(rename = "P")]
-    p: Vec<Vec<Vec<(f64, usize, f64, bool)>>>,
+    p: Vec<Vec<Vec<Outcome>>>,
     action_mask: Option<Vec<Vec<u8>>>,
 }
 
