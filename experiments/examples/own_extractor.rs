@@ -26,9 +26,8 @@ impl Waves {
             .map(|_| 2.0 * rng.random::<f32>() - 1.0)
             .collect();
         let shape = [space.len() as i64, Self::WAVES as i64];
-        let frequencies = Tensor::from_slice(&drawn)
-            .view(shape)
-            .to_device(scope.device());
+        // A buffer is saved with the weights and is not trained.
+        let frequencies = scope.buffer("frequencies", &shape, &drawn);
         Ok(Box::new(Self { frequencies }))
     }
 }

@@ -247,7 +247,9 @@ mod tests {
             ..Default::default()
         };
         let mut agent = agent(sarsa, &config, [4, 2, 3]);
-        [(1, 0), (2, 1), (3, 0)].map(|(state, best)| agent.td.set(state * 2 + best, 1.0));
+        for (state, best) in [(1, 0), (2, 1), (3, 0)] {
+            agent.td.set(state * 2 + best, 1.0);
+        }
         let steps = [1, 2, 3].map(|next| (0, 0, 0.0, next, RUNNING));
         observe(&mut agent, &steps);
         assert_eq!(act(&mut agent, Mode::Explore, &[1, 2, 3]), [0, 1, 0]);
