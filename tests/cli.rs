@@ -217,7 +217,7 @@ fn lists_completions_and_the_doctor_answer() {
 #[test]
 fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let folder = folder_with_config();
-    // A pole force of 1e38 N overflows to infinity and then to NaN in the observation, and the loss follows.
+    // Plain gradient steps a thousand times too long: the values grow until they overflow.
     let output = thorndike(
         folder.path(),
         &[
@@ -227,7 +227,7 @@ fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
             "env.id=cart-pole",
             "steps=3000",
             "seeds=[1]",
-            "agent.params.optimizer={ kind = \"sgd\", learning_rate = 1e30 }",
+            "agent.params.optimizer={ kind = \"sgd\", learning_rate = 10 }",
             "agent.params.warmup_steps=600",
         ],
     );

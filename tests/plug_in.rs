@@ -86,7 +86,7 @@ fn an_own_agent_gets_the_whole_program() {
     let resumed = example("own_agent", folder.path(), &["resume", "results/own_agent"]);
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert!(
-        stdout(&resumed).contains("over 3 seeds"),
+        stdout(&resumed).contains("seeds      3"),
         "{}",
         stdout(&resumed)
     );

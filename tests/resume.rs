@@ -58,19 +58,21 @@ fn killed_run_ends_as_an_undisturbed_one(agent: &str, kills: usize, rng: &mut Rn
     let killed_at = folder.path().join("killed/small");
     let train = ["train", "small.toml", "--results", "killed", "--force"];
     let resume = ["resume", "killed/small"];
+    let command = || -> &[&str] {
+        let begun = killed_at.join("config.toml").is_file() && killed_at.join("seed-1").is_dir();
+        if begun { &resume } else { &train }
+    };
     let mut killed = 0;
     while killed < kills {
         // Short spans, so that no run ends before its share of kills; each goes on from the last checkpoint.
         let delay = Duration::from_secs_f64(seconds * rng.random_range(0.02..0.3));
-        let started = killed_at.join("config.toml").is_file() && killed_at.join("seed-1").is_dir();
-        let args: &[&str] = if started { &resume } else { &train };
-        if run_and_kill(folder.path(), args, delay) {
+        if run_and_kill(folder.path(), command(), delay) {
             killed += 1;
         } else {
             break;
         }
     }
-    let rest = thorndike(folder.path(), &resume);
+    let rest = thorndike(folder.path(), command());
     assert!(rest.status.success(), "{agent}: {}", stderr(&rest));
     let found = result(&killed_at);
     for (seed, (expected, found)) in expected.iter().zip(&found).enumerate() {
