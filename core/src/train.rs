@@ -9,7 +9,7 @@ use crate::agent::{Actor, Agent, EnvSteps, Mode, Transitions};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::event::{Event, Log, Recorder};
-use crate::vector::VectorEnv;
+use crate::vector::{Batch, VectorEnv};
 
 /// Environments and an agent that learns in them.
 ///
@@ -82,8 +82,9 @@ impl Trainer {
             agent.act(&envs.batch().obs, Mode::Explore, actions);
             envs.step(actions);
             counters.step += n;
-            counters.count(envs.as_ref(), recorder)?;
-            agent.observe(&Transitions::new(envs.batch(), actions));
+            let batch = envs.batch();
+            counters.count(batch, recorder)?;
+            agent.observe(&Transitions::new(batch, actions));
             let mut log = Log::new(recorder, counters.step, counters.step >= counters.next_log);
             agent.update(&mut log)?;
             if log.used() {
@@ -142,8 +143,7 @@ impl Trainer {
 impl Counters {
     /// Adds up rewards and reports ended episodes.
     #[inline]
-    fn count(&mut self, envs: &dyn VectorEnv, recorder: &mut dyn Recorder) -> Result<()> {
-        let batch = envs.batch();
+    fn count(&mut self, batch: &Batch, recorder: &mut dyn Recorder) -> Result<()> {
         let rows = self.returns.iter_mut().zip(&mut self.lengths);
         for (row, ((sum, length), (&reward, &status))) in rows
             .zip(batch.rewards.iter().zip(&batch.status))

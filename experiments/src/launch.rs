@@ -88,7 +88,9 @@ impl Plan {
             None => "no time limit".into(),
         };
         let held = self.bytes.saturating_mul(self.jobs as u64);
-        let free = available().map_or(String::new(), |free| format!(" of {} available", human(free)));
+        let free = available().map_or(String::new(), |free| {
+            format!(" of {} available", human(free))
+        });
         let at_a_time = if self.jobs < config.seeds.len() {
             format!(", {} at a time", self.jobs)
         } else {
@@ -188,7 +190,9 @@ impl Experiment {
         crossbeam::thread::scope(|scope| {
             for _ in 0..jobs.clamp(1, self.config.seeds.len()) {
                 scope.spawn(|_| {
-                    while let Some(&seed) = self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some(&seed) =
+                        self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
                         let result = self.run_seed(seed, registry, &display, stop);
                         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                         match result {
@@ -231,7 +235,9 @@ impl Experiment {
                 last = progress;
             })?;
             let word = match halt {
-                Halt::Stopped => format!("stopped at step {}, checkpoint saved", thousands(last.step)),
+                Halt::Stopped => {
+                    format!("stopped at step {}, checkpoint saved", thousands(last.step))
+                }
                 Halt::Finished => format!(
                     "finished in {}: mean return {:.2} over {} greedy episodes",
                     duration(started.elapsed().as_secs_f64()),
@@ -303,7 +309,9 @@ fn lock(dir: &Path) -> Result<File> {
     let file = File::create(&path).with_context(|| format!("{}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(anyhow!("{} is in use by another process", dir.display())),
+        Err(TryLockError::WouldBlock) => {
+            Err(anyhow!("{} is in use by another process", dir.display()))
+        }
         Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{}", path.display())),
     }
 }

@@ -9,8 +9,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thorndike_core::{
-    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry, Result, Seeds, Trainer,
-    VectorEnv, checkpoint, evaluate,
+    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry,
+    Result, Seeds, Trainer, VectorEnv, checkpoint, evaluate,
 };
 
 use crate::config::Config;
@@ -156,7 +156,11 @@ pub fn evaluation_limit(config: &Config, registry: &Registry) -> Result<(EnvSpec
 ///
 /// # Errors
 /// If it is damaged or of another configuration or seed.
-pub fn verified_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(PathBuf, bool)>> {
+pub fn verified_checkpoint(
+    dir: &Path,
+    config: &Config,
+    seed: u64,
+) -> Result<Option<(PathBuf, bool)>> {
     Ok(find_checkpoint(dir, config, seed)?.map(|(path, meta)| (path, meta.finished)))
 }
 
@@ -166,9 +170,13 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
     };
     let manifest = checkpoint::open(&path)?;
     let wrong = |what: String| Error::checkpoint(path.join("manifest.json"), what);
-    let meta: Meta = serde_json::from_value(manifest.meta).map_err(|e| wrong(format!("is not of a run: {e}")))?;
+    let meta: Meta = serde_json::from_value(manifest.meta)
+        .map_err(|e| wrong(format!("is not of a run: {e}")))?;
     if meta.seed != seed {
-        return Err(wrong(format!("is of seed {}, not of seed {seed}", meta.seed)));
+        return Err(wrong(format!(
+            "is of seed {}, not of seed {seed}",
+            meta.seed
+        )));
     }
     if meta.config != digest(config) {
         return Err(wrong(
@@ -183,9 +191,18 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
 /// Hash of all that decides what a run does at a step. More steps, other seeds and another spacing of
 /// checkpoints are free to change.
 fn digest(config: &Config) -> String {
-    let parts = serde_json::json!([config.env, config.agent, config.device, config.eval, config.log_every_steps]);
+    let parts = serde_json::json!([
+        config.env,
+        config.agent,
+        config.device,
+        config.eval,
+        config.log_every_steps
+    ]);
     let hash = Sha256::digest(parts.to_string());
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl<'a> Run<'a> {
@@ -193,7 +210,12 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// If something cannot be built, read or written.
-    pub fn open(config: &'a Config, registry: &'a Registry, experiment: &Path, seed: u64) -> Result<Self> {
+    pub fn open(
+        config: &'a Config,
+        registry: &'a Registry,
+        experiment: &Path,
+        seed: u64,
+    ) -> Result<Self> {
         let dir = seed_dir(experiment, seed);
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         let (_, mut trainer) = build(config, registry, seed)?;
@@ -240,7 +262,11 @@ impl<'a> Run<'a> {
         if self.finished {
             return Ok(Halt::Finished);
         }
-        let (eval, save, end) = (self.config.eval.every_steps, self.config.save.every_steps, self.config.steps);
+        let (eval, save, end) = (
+            self.config.eval.every_steps,
+            self.config.save.every_steps,
+            self.config.steps,
+        );
         let after = |every: EnvSteps, step: EnvSteps| (step / every + 1).saturating_mul(every);
         let mut clock = Clock::start(self.trainer.step());
         while self.trainer.step() < end {

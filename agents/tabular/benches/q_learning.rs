@@ -2,56 +2,22 @@
 
 use std::time::Instant;
 
-use thorndike_core::rand::Rng as _;
-use thorndike_core::{
-    BuildContext, Device, Env, EnvOptions, Rng, Seeds, Space, Step, SyncVectorEnv, Trainer, VectorEnv,
-};
+use thorndike_core::{BuildContext, Device, EnvOptions, Seeds, SyncVectorEnv, Trainer, VectorEnv};
+use thorndike_envs::grid::{FrozenLake, FrozenLakeConfig};
 use thorndike_tabular::{QLearningConfig, q_learning};
 
-struct FrozenLake;
-const MAP: &[u8; 16] = b"SFFFFHFHFFFHHFFG";
-
-impl Env for FrozenLake {
-    type State = usize;
-    type Obs = i32;
-    type Action = usize;
-    fn observation_space(&self) -> Space {
-        Space::Discrete(16)
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(4)
-    }
-    fn reset(&self, _: &mut Rng) -> usize {
-        0
-    }
-    fn step(&self, at: &mut usize, action: usize, rng: &mut Rng) -> Step {
-        let slip = ((u64::from(rng.next_u32()) * 3) >> 32) as usize;
-        let (row, col) = (*at / 4, *at % 4);
-        let (row, col) = match (action + slip + 3) % 4 {
-            0 => (row, col.saturating_sub(1)),
-            1 => ((row + 1).min(3), col),
-            2 => (row, (col + 1).min(3)),
-            _ => (row.saturating_sub(1), col),
-        };
-        *at = row * 4 + col;
-        match MAP[*at] {
-            b'H' => Step::terminal(0.0),
-            b'G' => Step::terminal(1.0),
-            _ => Step::running(0.0),
-        }
-    }
-    fn observe(&self, at: &usize, obs: &mut [i32]) {
-        obs[0] = *at as i32;
-    }
-    fn time_limit(&self) -> Option<u32> {
-        Some(100)
-    }
-}
-
 fn trainer(num_envs: usize) -> Trainer {
-    let options = EnvOptions { num_envs, ..Default::default() };
-    let envs = SyncVectorEnv::new(FrozenLake, &options, Seeds::new(1)).expect("options are in range");
-    let context = BuildContext { spec: envs.spec(), seeds: Seeds::new(1), device: Device::Cpu };
+    let options = EnvOptions {
+        num_envs,
+        ..Default::default()
+    };
+    let lake = FrozenLake::new(&FrozenLakeConfig::default()).expect("defaults are sound");
+    let envs = SyncVectorEnv::new(lake, &options, Seeds::new(1)).expect("options are in range");
+    let context = BuildContext {
+        spec: envs.spec(),
+        seeds: Seeds::new(1),
+        device: Device::Cpu,
+    };
     let agent = q_learning(&QLearningConfig::default(), &context).expect("defaults are in range");
     Trainer::new(Box::new(envs), Box::new(agent), 1_000_000)
 }
@@ -67,13 +33,17 @@ fn seconds(start: Instant) -> f64 {
 fn rate(num_envs: usize) -> (f64, f64) {
     const STEPS: u64 = 500_000;
     let mut trainer = trainer(num_envs);
-    trainer.run_until(STEPS, &mut ()).expect("rewards are finite");
+    trainer
+        .run_until(STEPS, &mut ())
+        .expect("rewards are finite");
     let origin = Instant::now();
     let mut rates: Vec<f64> = (0..50)
         .map(|_| {
             let start = seconds(origin);
             let until = trainer.step() + STEPS;
-            trainer.run_until(until, &mut ()).expect("rewards are finite");
+            trainer
+                .run_until(until, &mut ())
+                .expect("rewards are finite");
             STEPS as f64 / (seconds(origin) - start)
         })
         .collect();
@@ -83,8 +53,16 @@ fn rate(num_envs: usize) -> (f64, f64) {
 
 fn main() {
     let asked: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
-    for num_envs in if asked.is_empty() { vec![1, 16, 64] } else { asked } {
+    for num_envs in if asked.is_empty() {
+        vec![1, 16, 64]
+    } else {
+        asked
+    } {
         let (best, median) = rate(num_envs);
-        println!("bench q-learning-frozen-lake-{num_envs} {:.1} Msteps/s median {:.1}", best / 1e6, median/1e6);
+        println!(
+            "bench q-learning-frozen-lake-{num_envs} {:.1} Msteps/s median {:.1}",
+            best / 1e6,
+            median / 1e6
+        );
     }
 }

@@ -1,12 +1,12 @@
 //! Exact solutions of small problems whose dynamics are known.
 //!
-//! [`Dynamics`] writes the outcomes of a [`FiniteMdp`] out once, in one flat list, and solves it by
+//! [`Solver`] writes the outcomes of a [`FiniteMdp`] out once, in one flat list, and solves it by
 //! dynamic programming. It scores what agents learned: the optimum is a line in a plot, and the regret of
 //! a learned policy is a number, not a sample.
 //!
 //! ```
 //! use thorndike_core::{FiniteMdp, Step};
-//! use thorndike_tabular::exact::Dynamics;
+//! use thorndike_tabular::exact::Solver;
 //!
 //! /// Two rooms: stay for 0, or walk on for -1 and then out for 3.
 //! struct Rooms;
@@ -22,7 +22,7 @@
 //!         }
 //!     }
 //! }
-//! let rooms = Dynamics::new(&Rooms)?;
+//! let rooms = Solver::new(&Rooms)?;
 //! let solution = rooms.value_iteration(0.5, 1e-9)?;
 //! assert_eq!(solution.v, [0.5, 3.0]);
 //! assert_eq!(solution.q, [0.25, 0.5, 1.5, 3.0]);
@@ -49,7 +49,7 @@ const ROUNDING: f64 = 8.0 * f64::EPSILON;
 
 /// All outcomes of a problem, written out.
 #[derive(Clone, Debug)]
-pub struct Dynamics {
+pub struct Solver {
     states: usize,
     actions: usize,
     /// Outcomes of pair `s * actions + a` are `first[pair]..first[pair + 1]`.
@@ -77,7 +77,7 @@ pub struct Solution {
     pub sweeps: usize,
 }
 
-impl Dynamics {
+impl Solver {
     /// Writes the outcomes of `mdp` out.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Dynamics {
     /// `policy` holds the probabilities of the actions, `[states, actions]`.
     ///
     /// # Errors
-    /// As [`value_iteration`](Dynamics::value_iteration), and if `policy` is of another size.
+    /// As [`value_iteration`](Solver::value_iteration), and if `policy` is of another size.
     pub fn policy_evaluation(
         &self,
         policy: &[f64],
@@ -218,7 +218,7 @@ impl Dynamics {
     /// in a whole episode.
     ///
     /// # Errors
-    /// As [`best_return`](Dynamics::best_return), and if `policy` is of another size.
+    /// As [`best_return`](Solver::best_return), and if `policy` is of another size.
     pub fn policy_return(&self, policy: &[f64], limit: Option<u32>) -> Result<f64> {
         self.check_policy(policy)?;
         self.undiscounted(Some(policy), limit)
@@ -370,38 +370,8 @@ mod tests {
     use std::io::Read;
     use std::path::PathBuf;
 
+    use crate::testing::Written;
     use serde::Deserialize;
-    use thorndike_core::Step;
-
-    /// A problem written out by hand: `(probability, next state, reward, terminated)` by state and action.
-    #[derive(Clone, Debug, Deserialize)]
-    struct Written {
-        #[serde(rename = "P")]
-        outcomes: Vec<Vec<Vec<(f64, usize, f32, bool)>>>,
-        start: Vec<(usize, f64)>,
-    }
-
-    impl FiniteMdp for Written {
-        fn num_states(&self) -> usize {
-            self.outcomes.len()
-        }
-        fn num_actions(&self) -> usize {
-            self.outcomes[0].len()
-        }
-        fn starts(&self, each: &mut dyn FnMut(f64, usize)) {
-            self.start.iter().for_each(|&(state, p)| each(p, state));
-        }
-        fn outcomes(&self, state: usize, action: usize, each: &mut dyn FnMut(f64, usize, Step)) {
-            for &(probability, next, reward, terminated) in &self.outcomes[state][action] {
-                let step = if terminated {
-                    Step::terminal(reward)
-                } else {
-                    Step::running(reward)
-                };
-                each(probability, next, step);
-            }
-        }
-    }
 
     /// One state; action 0 stays for `reward`, action 1 ends for 0.
     fn loop_or_leave(reward: f32) -> Written {
@@ -416,8 +386,8 @@ mod tests {
 
     #[test]
     fn a_loop_is_worth_the_geometric_sum() {
-        let dynamics = Dynamics::new(&loop_or_leave(1.0)).unwrap();
-        let solution = dynamics.value_iteration(0.75, 1e-12).unwrap();
+        let solver = Solver::new(&loop_or_leave(1.0)).unwrap();
+        let solution = solver.value_iteration(0.75, 1e-12).unwrap();
         assert!((solution.v[0] - 4.0).abs() < 1e-12);
         assert_eq!(solution.q[1], 0.0);
     }
@@ -427,27 +397,27 @@ mod tests {
         let mut problem = loop_or_leave(1.0);
         problem.outcomes[0].remove(0);
         problem.outcomes[0][0][0].2 = 5.0;
-        let dynamics = Dynamics::new(&problem).unwrap();
-        let v = dynamics.policy_evaluation(&[1.0], 0.9, 1e-12).unwrap();
+        let solver = Solver::new(&problem).unwrap();
+        let v = solver.policy_evaluation(&[1.0], 0.9, 1e-12).unwrap();
         assert_eq!(v, [5.0]);
     }
 
     #[test]
     fn a_return_without_bound_is_an_error_and_with_a_limit_it_is_not() {
-        let dynamics = Dynamics::new(&loop_or_leave(1.0)).unwrap();
-        let error = dynamics.best_return(None).unwrap_err().to_string();
+        let solver = Solver::new(&loop_or_leave(1.0)).unwrap();
+        let error = solver.best_return(None).unwrap_err().to_string();
         assert!(error.contains("values without bound"), "{error}");
-        assert_eq!(dynamics.best_return(Some(7)).unwrap(), 7.0);
+        assert_eq!(solver.best_return(Some(7)).unwrap(), 7.0);
     }
 
     #[test]
     fn a_policy_that_walks_in_a_circle_has_no_return_but_the_best_one_has() {
-        let dynamics = Dynamics::new(&loop_or_leave(-1.0)).unwrap();
-        assert_eq!(dynamics.best_return(None).unwrap(), 0.0);
-        assert!(dynamics.policy_return(&[1.0, 0.0], None).is_err());
-        assert_eq!(dynamics.policy_return(&[1.0, 0.0], Some(9)).unwrap(), -9.0);
+        let solver = Solver::new(&loop_or_leave(-1.0)).unwrap();
+        assert_eq!(solver.best_return(None).unwrap(), 0.0);
+        assert!(solver.policy_return(&[1.0, 0.0], None).is_err());
+        assert_eq!(solver.policy_return(&[1.0, 0.0], Some(9)).unwrap(), -9.0);
         // Leaves with probability 1/4 each step: 1 / (1/4) - 1 = 3 steps for -1 before it does.
-        let mean = dynamics.policy_return(&[0.75, 0.25], None).unwrap();
+        let mean = solver.policy_return(&[0.75, 0.25], None).unwrap();
         assert!((mean + 3.0).abs() < 1e-12, "{mean}");
     }
 
@@ -455,10 +425,10 @@ mod tests {
     fn circles_that_a_policy_does_not_visit_do_not_matter() {
         let mut problem = loop_or_leave(-1.0);
         problem.outcomes.push(vec![vec![(1.0, 1, -1.0, false)]; 2]);
-        let dynamics = Dynamics::new(&problem).unwrap();
-        let leave = dynamics.policy_return(&[0.0, 1.0, 1.0, 0.0], None);
+        let solver = Solver::new(&problem).unwrap();
+        let leave = solver.policy_return(&[0.0, 1.0, 1.0, 0.0], None);
         assert_eq!(leave.unwrap(), 0.0);
-        assert_eq!(dynamics.best_return(None).unwrap(), 0.0);
+        assert_eq!(solver.best_return(None).unwrap(), 0.0);
     }
 
     #[test]
@@ -466,7 +436,7 @@ mod tests {
         let fault = |p: f64, next: usize, reward: f32| {
             let mut problem = loop_or_leave(0.0);
             problem.outcomes[0][1] = vec![(p, next, reward, false)];
-            Dynamics::new(&problem).unwrap_err().to_string()
+            Solver::new(&problem).unwrap_err().to_string()
         };
         let place = "state 0, action 1: ";
         assert_eq!(
@@ -476,9 +446,9 @@ mod tests {
         assert_eq!(fault(1.0, 9, 0.0), format!("{place}leads to state 9 of 1"));
         assert_eq!(fault(1.0, 0, f32::NAN), format!("{place}the reward is NaN"));
         assert!(fault(-1.0, 0, 0.0).contains("-1 is out of range"));
-        let dynamics = Dynamics::new(&loop_or_leave(0.0)).unwrap();
-        assert!(dynamics.policy_return(&[1.0], None).is_err());
-        assert!(dynamics.value_iteration(1.0, 1e-9).is_err());
+        let solver = Solver::new(&loop_or_leave(0.0)).unwrap();
+        assert!(solver.policy_return(&[1.0], None).is_err());
+        assert!(solver.value_iteration(1.0, 1e-9).is_err());
     }
 
     #[derive(Deserialize)]
@@ -543,22 +513,22 @@ mod tests {
     fn equals_golden(name: &str) {
         for record in golden(name) {
             let id = &record.id;
-            let dynamics = Dynamics::new(&record.problem).unwrap();
+            let solver = Solver::new(&record.problem).unwrap();
             for optimal in &record.optimal {
-                let solution = dynamics.value_iteration(optimal.gamma, 1e-11).unwrap();
+                let solution = solver.value_iteration(optimal.gamma, 1e-11).unwrap();
                 assert_near(&format!("{id}: v"), &solution.v, &optimal.v);
                 assert_near(&format!("{id}: q"), &solution.q, &optimal.q.concat());
             }
-            let pairs = dynamics.states() * dynamics.actions();
-            let uniform = vec![1.0 / dynamics.actions() as f64; pairs];
+            let pairs = solver.states() * solver.actions();
+            let uniform = vec![1.0 / solver.actions() as f64; pairs];
             let value = &record.uniform_policy_value;
-            let v = dynamics.policy_evaluation(&uniform, value.gamma, 1e-11);
+            let v = solver.policy_evaluation(&uniform, value.gamma, 1e-11);
             assert_near(&format!("{id}: uniform"), &v.unwrap(), &value.v);
             let within = &record.within_limit;
             let limit = Some(within.steps);
             let found = [
-                dynamics.best_return(limit).unwrap(),
-                dynamics.policy_return(&uniform, limit).unwrap(),
+                solver.best_return(limit).unwrap(),
+                solver.policy_return(&uniform, limit).unwrap(),
             ];
             let expected = [within.best, within.uniform];
             assert_near(&format!("{id}: return"), &found, &expected);
@@ -579,11 +549,11 @@ mod tests {
     fn cliff_walking_is_solved_as_in_the_golden_data() {
         equals_golden("cliff_walking");
         for record in golden("cliff_walking").iter().filter(|r| r.id == "dry") {
-            let dynamics = Dynamics::new(&record.problem).unwrap();
-            assert_eq!(dynamics.best_return(None).unwrap(), -13.0);
-            let q = dynamics.value_iteration(0.99, 1e-9).unwrap().q;
-            let greedy = dynamics.greedy(&q);
-            assert_eq!(dynamics.policy_return(&greedy, None).unwrap(), -13.0);
+            let solver = Solver::new(&record.problem).unwrap();
+            assert_eq!(solver.best_return(None).unwrap(), -13.0);
+            let q = solver.value_iteration(0.99, 1e-9).unwrap().q;
+            let greedy = solver.greedy(&q);
+            assert_eq!(solver.policy_return(&greedy, None).unwrap(), -13.0);
         }
     }
 }

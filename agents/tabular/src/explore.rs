@@ -56,6 +56,17 @@ impl Exploration {
         checked.map_err(|e| e.under("exploration"))
     }
 
+    /// Its number.
+    pub(crate) fn schedule(&self) -> &Schedule {
+        match self {
+            Self::EpsilonGreedy { epsilon: number }
+            | Self::Boltzmann {
+                temperature: number,
+            }
+            | Self::CountBonus { scale: number } => number,
+        }
+    }
+
     /// Name of its number in the log.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -65,23 +76,18 @@ impl Exploration {
         }
     }
 
-    #[inline]
     pub(crate) fn at(&self, step: EnvSteps) -> Policy {
+        let number = self.schedule().at(step);
         match self {
-            Self::EpsilonGreedy { epsilon } => {
-                let epsilon = epsilon.at(step);
-                Policy::EpsilonGreedy {
-                    epsilon,
-                    // Of the 2^32 values of a draw, those below explore.
-                    threshold: (epsilon * 4_294_967_296.0) as u64,
-                }
-            }
-            Self::Boltzmann { temperature } => Policy::Boltzmann {
-                temperature: temperature.at(step),
+            Self::EpsilonGreedy { .. } => Policy::EpsilonGreedy {
+                epsilon: number,
+                // Of the 2^32 values of a draw, those below explore.
+                threshold: (number * 4_294_967_296.0) as u64,
             },
-            Self::CountBonus { scale } => Policy::CountBonus {
-                scale: scale.at(step),
+            Self::Boltzmann { .. } => Policy::Boltzmann {
+                temperature: number,
             },
+            Self::CountBonus { .. } => Policy::CountBonus { scale: number },
         }
     }
 }
@@ -115,16 +121,7 @@ impl Policy {
                     best_at_random(q, rng)
                 }
             }
-            Self::Boltzmann { temperature } => {
-                let total = softmax(q, temperature, scores);
-                let mut left = rng.random::<f64>() * total;
-                let last = q.len() - 1;
-                let passed = |weight: &&f64| {
-                    left -= **weight;
-                    left >= 0.0
-                };
-                scores[..last].iter().take_while(passed).count()
-            }
+            Self::Boltzmann { temperature } => boltzmann(q, temperature, scores, rng),
             Self::CountBonus { scale } => {
                 with_bonus(q, n, scale, scores);
                 best_at_random(scores, rng)
@@ -155,6 +152,18 @@ impl Policy {
     }
 }
 
+/// Draws an action with a probability proportional to `exp(q / temperature)`.
+#[inline(never)]
+fn boltzmann(q: &[f64], temperature: f64, weights: &mut [f64], rng: &mut Rng) -> usize {
+    let mut left = rng.random::<f64>() * softmax(q, temperature, weights);
+    let last = q.len() - 1;
+    let passed = |weight: &&f64| {
+        left -= **weight;
+        left >= 0.0
+    };
+    weights[..last].iter().take_while(passed).count()
+}
+
 /// Writes `exp((q - max q) / temperature)`; returns the sum.
 fn softmax(q: &[f64], temperature: f64, weights: &mut [f64]) -> f64 {
     let top = max(q);
@@ -164,6 +173,7 @@ fn softmax(q: &[f64], temperature: f64, weights: &mut [f64]) -> f64 {
     weights.iter().sum()
 }
 
+#[inline(never)]
 fn with_bonus(q: &[f64], n: &[u32], scale: f64, scores: &mut [f64]) {
     for ((score, q), &n) in scores.iter_mut().zip(q).zip(n) {
         *score = if n == 0 {
@@ -177,35 +187,57 @@ fn with_bonus(q: &[f64], n: &[u32], scale: f64, scores: &mut [f64]) {
 /// Greatest value.
 #[inline]
 pub(crate) fn max(q: &[f64]) -> f64 {
-    q.iter()
-        .copied()
-        .fold(f64::NEG_INFINITY, |a, b| if b > a { b } else { a })
+    match *q {
+        // Four actions, as in most grids: half the depth of a chain.
+        [a, b, c, d] => greater(greater(a, b), greater(c, d)),
+        _ => q.iter().copied().fold(f64::NEG_INFINITY, greater),
+    }
+}
+
+/// The greater of two numbers; a single instruction, since neither is NaN.
+#[inline]
+fn greater(a: f64, b: f64) -> f64 {
+    std::hint::select_unpredictable(b > a, b, a)
 }
 
 /// First index of the greatest value.
 #[inline]
 pub(crate) fn argmax(q: &[f64]) -> usize {
-    let mut best = (0, f64::NEG_INFINITY);
-    for (action, &value) in q.iter().enumerate() {
-        if value > best.1 {
-            best = (action, value);
-        }
-    }
-    best.0
+    let top = max(q);
+    q.iter().position(|&value| value == top).unwrap_or(0)
 }
 
 /// An index of the greatest value, each alike.
 #[inline]
 fn best_at_random(q: &[f64], rng: &mut Rng) -> usize {
-    let first = argmax(q);
-    let is_best = |value: &f64| *value == q[first];
-    let ties = q.iter().filter(|v| is_best(v)).count();
-    if ties < 2 {
-        return first;
+    let top = max(q);
+    // Which action is best is what a branch predictor cannot guess: a mask asks nothing of it.
+    let best = match *q {
+        [a, b, c, d] => mask([a, b, c, d].map(|value| value == top)),
+        [a, b, c, d, e, f] => mask([a, b, c, d, e, f].map(|value| value == top)),
+        _ => return best_of_many(q, top, rng),
+    };
+    if best.is_power_of_two() {
+        return best.trailing_zeros() as usize;
     }
-    let place = below(ties, rng);
-    let mut best = (0..q.len()).filter(|&action| is_best(&q[action]));
-    best.nth(place).unwrap_or(first)
+    best_of_many(q, top, rng)
+}
+
+/// Bit `i` says whether `flags[i]`.
+#[inline]
+fn mask<const N: usize>(flags: [bool; N]) -> u32 {
+    flags
+        .iter()
+        .rev()
+        .fold(0, |mask, &flag| mask << 1 | u32::from(flag))
+}
+
+/// An index of the value `top`, each alike.
+fn best_of_many(q: &[f64], top: f64, rng: &mut Rng) -> usize {
+    let best = || (0..q.len()).filter(|&action| q[action] == top);
+    let ties = best().count();
+    let place = if ties > 1 { below(ties, rng) } else { 0 };
+    best().nth(place).unwrap_or(0)
 }
 
 /// A number below `n`, which fits 32 bits. One multiplication; no value is preferred by more than 2^-32.

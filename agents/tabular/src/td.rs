@@ -8,7 +8,7 @@ use thorndike_core::{
 use crate::explore::{Exploration, Policy, argmax, max};
 
 /// Most pairs of state and action: 2^28, 3 GiB of table.
-const MAX_PAIRS: usize = 1 << 28;
+pub(crate) const MAX_PAIRS: usize = 1 << 28;
 
 /// Options that all agents share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,8 +105,11 @@ pub struct Td {
     pub(crate) q: Vec<f64>,
     pub(crate) visits: Vec<u32>,
     pub(crate) counters: Counters,
+    /// Exploration and step size at this step.
     policy: Policy,
     learning_rate: f64,
+    /// Whether either of them changes with the steps.
+    varies: bool,
     scores: Vec<f64>,
 }
 
@@ -153,6 +156,9 @@ impl Td {
             },
             policy: config.exploration.at(0),
             learning_rate: config.learning_rate.at(0),
+            varies: [config.learning_rate, *config.exploration.schedule()]
+                .iter()
+                .any(|schedule| !matches!(schedule, Schedule::Constant { .. })),
             scores: vec![0.0; actions],
         })
     }
@@ -165,6 +171,11 @@ impl Td {
     /// Number of actions.
     pub fn actions(&self) -> usize {
         self.actions
+    }
+
+    /// Number of pairs.
+    pub fn pairs(&self) -> usize {
+        self.q.len()
     }
 
     /// Number of trajectories.
@@ -184,6 +195,9 @@ impl Td {
     }
 
     /// Index of a state and an action.
+    ///
+    /// # Panics
+    /// In debug builds, if there is no such action.
     #[inline]
     pub fn pair(&self, state: usize, action: usize) -> usize {
         debug_assert!(action < self.actions);
@@ -217,16 +231,18 @@ impl Td {
     /// Expected value of the action that exploration chooses in `state`.
     #[inline]
     pub fn expected(&mut self, state: usize) -> f64 {
-        let range = state * self.actions..(state + 1) * self.actions;
-        let (q, n) = (&self.q[range.clone()], &self.visits[range]);
+        let start = state * self.actions;
+        let q = &self.q[start..][..self.actions];
+        let n = &self.visits[start..][..self.actions];
         self.policy.expected(q, n, &mut self.scores)
     }
 
     /// Draws an action in `state`.
-    #[inline]
+    #[inline(always)]
     pub fn choose(&mut self, state: usize) -> usize {
-        let range = state * self.actions..(state + 1) * self.actions;
-        let (q, n) = (&self.q[range.clone()], &self.visits[range]);
+        let start = state * self.actions;
+        let q = &self.q[start..][..self.actions];
+        let n = &self.visits[start..][..self.actions];
         let rng = &mut self.counters.rng;
         self.policy.choose(q, n, &mut self.scores, rng)
     }
@@ -247,7 +263,7 @@ impl Td {
     }
 
     /// The action to take in row `row` while learning.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_action(&mut self, row: usize, state: usize) -> usize {
         match self.counters.ahead[row].take() {
             Some(action) => action as usize,
@@ -270,6 +286,18 @@ impl Td {
         self.learning_rate * visits.powf(-self.config.visit_power)
     }
 
+    /// Value of `pair`.
+    #[inline]
+    pub fn value(&self, pair: usize) -> f64 {
+        self.q[pair]
+    }
+
+    /// Sets the value of `pair`.
+    #[inline]
+    pub fn set(&mut self, pair: usize, value: f64) {
+        self.q[pair] = value;
+    }
+
     /// Moves `pair` towards `target`: `Q += step size * (target - Q)`.
     #[inline]
     pub fn move_towards(&mut self, pair: usize, target: f64) {
@@ -282,18 +310,19 @@ impl Td {
     #[inline]
     pub fn note_error(&mut self, error: f64) {
         self.counters.error_sum += error.abs();
-        self.counters.error_count += 1;
+        self.counters.error_count = self.counters.error_count.saturating_add(1);
     }
 
     /// One step of all rows is about to be learned from.
     #[inline]
     pub(crate) fn begin(&mut self) {
-        self.counters.step += self.rows() as EnvSteps;
-        self.refresh();
+        // Saturates, since a loaded step may be anything.
+        self.counters.step = self.counters.step.saturating_add(self.rows() as EnvSteps);
+        if self.varies {
+            self.refresh();
+        }
     }
 
-    /// Exploration and step size at this step.
-    #[inline]
     fn refresh(&mut self) {
         self.policy = self.config.exploration.at(self.counters.step);
         self.learning_rate = self.config.learning_rate.at(self.counters.step);
@@ -305,7 +334,17 @@ impl Td {
         *visits = visits.saturating_add(1);
     }
 
+    /// Reports what is due.
+    #[inline]
     pub(crate) fn report(&mut self, log: &mut Log<'_>) -> Result<()> {
+        if log.is_due() || !self.counters.error_sum.is_finite() {
+            return self.report_now(log);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn report_now(&mut self, log: &mut Log<'_>) -> Result<()> {
         let counters = &mut self.counters;
         if !counters.error_sum.is_finite() {
             return Err(Error::Diverged {
@@ -313,7 +352,7 @@ impl Td {
                 what: format!("the sum of errors is {}", counters.error_sum),
             });
         }
-        if log.is_due() && counters.error_count > 0 {
+        if counters.error_count > 0 {
             log.scalar("loss/td", counters.error_sum / counters.error_count as f64)?;
             log.scalar("q/mean", self.q.iter().sum::<f64>() / self.q.len() as f64)?;
             log.scalar(self.config.exploration.name(), self.policy.number())?;

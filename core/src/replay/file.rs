@@ -378,7 +378,9 @@ mod tests {
                 continue;
             }
             replay.sample_into(rng, 7, &mut batch);
-            let errors: Vec<f32> = batch.indices.iter().map(|_| rng.random()).collect();
+            // Above 1, so that the largest priority changes.
+            let error = |_| 5.0 * rng.random::<f32>();
+            let errors: Vec<f32> = batch.indices.iter().map(error).collect();
             replay.update_priorities(&batch.indices, &errors);
             all.push(batch.clone());
         }
@@ -447,6 +449,21 @@ mod tests {
         fs::read(path).unwrap()
     }
 
+    /// `sound` with each bit and then all bits of byte `at` flipped, and with 4 or 8 bytes from there set to 0 or 255.
+    fn damaged(sound: &[u8], at: usize) -> impl Iterator<Item = Vec<u8>> {
+        let flipped = [1, 2, 4, 8, 16, 32, 64, 128, 255].map(|mask| (1, !0, mask));
+        let set = [4, 8].map(|len| [(len, 0, 0), (len, 0, 255)]);
+        let ways = flipped.into_iter().chain(set.into_iter().flatten());
+        ways.map(move |(len, keep, mask)| {
+            let mut bytes = sound.to_vec();
+            let end = sound.len().min(at + len);
+            bytes[at..end]
+                .iter_mut()
+                .for_each(|b| *b = (*b & keep) ^ mask);
+            bytes
+        })
+    }
+
     #[test]
     fn no_flipped_byte_and_no_cut_makes_a_replay_panic() {
         let dir = tempfile::tempdir().unwrap();
@@ -455,19 +472,21 @@ mod tests {
         for (config, steps) in [(config(20, 2), 6), (prioritized(20, 2), 30)] {
             let sound = saved(&config, &spec, &path, steps);
             let mut replay = Replay::new(&config, &spec, 0.97).unwrap();
+            let mut batch = MiniBatch::new(50, &spec);
             let mut accepted = 0;
             for at in 0..sound.len() {
-                for mask in [0x01, 0x80, 0xff] {
-                    let mut bytes = sound.clone();
-                    bytes[at] ^= mask;
-                    if let Err(error) = replay.load_from(&path, &bytes[..]) {
+                for damaged in damaged(&sound, at) {
+                    if let Err(error) = replay.load_from(&path, &damaged[..]) {
                         assert!(matches!(&error, Error::Checkpoint { path: p, .. } if *p == path));
                         assert!(replay.is_empty());
                         continue;
                     }
                     accepted += 1;
+                    if !replay.is_empty() {
+                        replay.sample_into(&mut rng(), 0, &mut batch);
+                    }
                     let mut stream = Stream::<i32>::new(2, 2, 1);
-                    go_on(&mut replay, &spec, &mut stream, &mut rng(), 50);
+                    go_on(&mut replay, &spec, &mut stream, &mut rng(), 30);
                 }
                 let error = replay
                     .load_from(&path, &sound[..at])
@@ -529,6 +548,104 @@ mod tests {
             .load(&path)
             .unwrap_err();
         assert!(matches!(error, Error::Checkpoint { .. }));
+    }
+
+    #[test]
+    fn a_header_whose_numbers_cannot_be_is_refused() {
+        let path = Path::new("replay.bin");
+        let dir = tempfile::tempdir().unwrap();
+        let spec = spec::<i32>(2, 2);
+        for steps in [4, 30] {
+            let sound = saved(&config(20, 2), &spec, &dir.path().join("replay.bin"), steps);
+            let mut replay = Replay::new(&config(20, 2), &spec, 0.97).unwrap();
+            replay.load_from(path, &sound[..]).unwrap();
+            let header = sound.iter().position(|&byte| byte == b'\n').unwrap();
+            let text = std::str::from_utf8(&sound[..header]).unwrap();
+            let rows = format!("\"rows\":{}", replay.rows.filled());
+            let cursor = format!("\"cursor\":{}", replay.rows.cursor);
+            let other = if replay.rows.filled() < 20 { "2" } else { "20" };
+            for (found, instead) in [
+                (&rows, "\"rows\":21".to_owned()),
+                (&rows, "\"rows\":-1".to_owned()),
+                (&rows, "\"rows\":\"5\"".to_owned()),
+                (&cursor, format!("\"cursor\":{other}")),
+                (&cursor, "\"cursor\":18446744073709551615".to_owned()),
+            ] {
+                assert!(text.contains(found.as_str()));
+                let damaged = text.replace(found.as_str(), &instead);
+                let damaged = [damaged.as_bytes(), &sound[header..]].concat();
+                let error = replay
+                    .load_from(path, &damaged[..])
+                    .unwrap_err()
+                    .to_string();
+                assert!(error.starts_with("replay.bin: is damaged: "), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_made_up_state_that_no_replay_reaches_is_refused() {
+        let path = Path::new("replay.bin");
+        let spec = spec::<i32>(1, 1);
+        let mut replay = Replay::new(&prioritized(20, 2), &spec, 0.97).unwrap();
+        let mut stream = Stream::<i32>::new(1, 1, 6);
+        while replay.is_empty() || replay.n_step.open_steps(0).is_empty() {
+            replay.push(&stream.step());
+            stream.advance();
+        }
+        let mut refused = |tamper: &dyn Fn(&mut Replay)| {
+            let mut sound = Vec::new();
+            replay.write(&mut sound).unwrap();
+            tamper(&mut replay);
+            let mut tampered = Vec::new();
+            replay.write(&mut tampered).unwrap();
+            let error = replay
+                .load_from(path, &tampered[..])
+                .unwrap_err()
+                .to_string();
+            replay.load_from(path, &sound[..]).unwrap();
+            error.replace("replay.bin: is damaged: ", "")
+        };
+        let priorities = |replay: &mut Replay, value: f64| {
+            if let Sampler::Prioritized(prioritized) = &mut replay.candidates.sampler {
+                let rows = replay.rows.filled();
+                prioritized.set_priorities(rows, |_| Ok(value)).unwrap();
+            }
+        };
+        assert_eq!(refused(&|r| priorities(r, 0.0)), "a priority is 0");
+        assert_eq!(refused(&|r| priorities(r, f64::NAN)), "a priority is NaN");
+        assert!(refused(&|r| priorities(r, 1e300)).starts_with("a priority is 1000"));
+        assert_eq!(
+            refused(&|r| priorities(r, 1.0)),
+            "a row that starts no transition has a priority"
+        );
+        let open = "it has open steps where there can be none";
+        assert_eq!(refused(&|r| r.heads[0] = NONE), open);
+        assert_eq!(refused(&|r| r.heads[0] = 19), "row 19 of 3");
+    }
+
+    #[test]
+    fn a_window_that_should_have_closed_is_refused() {
+        let path = Path::new("replay.bin");
+        let spec = spec::<i32>(1, 1);
+        let mut replay = Replay::new(&config(20, 2), &spec, 0.97).unwrap();
+        let mut stream = Stream::<i32>::new(1, 1, 6);
+        while replay.n_step.open_steps(0).len() != 1 {
+            replay.push(&stream.step());
+            stream.advance();
+        }
+        // The file ends with the number of open steps, and row and reward of the one that there is.
+        let mut bytes = Vec::new();
+        replay.write(&mut bytes).unwrap();
+        let count = bytes.len() - 12;
+        assert_eq!(bytes[count..][..4], 1u32.to_le_bytes());
+        bytes[count] = 2;
+        bytes.extend([0; 8]);
+        let error = replay.load_from(path, &bytes[..]).unwrap_err().to_string();
+        assert!(
+            error.ends_with("it has open steps where there can be none"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -478,6 +478,28 @@ fn a_reset_from_outside_closes_what_is_open_as_truncated() {
 }
 
 #[test]
+fn a_start_that_looks_like_the_last_end_is_a_start() {
+    let spec = spec::<i32>(1, 2);
+    let mut replay = Replay::new(&config(100, 2), &spec, 0.5).unwrap();
+    let mut push = |obs: [i32; 2], next: [i32; 2], status| {
+        let row = |[a, b]: [i32; 2]| Array::from_vec(vec![a, 0, b, 0], 4);
+        replay.push(&Transitions {
+            obs: &row(obs),
+            actions: &Array::from_vec(vec![0], 1),
+            rewards: &[1.0],
+            next_obs: &row(next),
+            status: &[status],
+        });
+    };
+    push([1, 1], [1, 7], Status::Truncated);
+    push([7, 7], [7, 8], Status::Terminated);
+    let all = replay.candidates_seen(&spec);
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0].next_obs, [1.0, 0.0, 7.0, 0.0]);
+    assert_eq!(all[1].obs, [7.0, 0.0, 7.0, 0.0]);
+}
+
+#[test]
 fn continuous_actions_come_back_with_their_observation() {
     let spec = EnvSpec {
         action_space: Space::unbounded(&[2]),

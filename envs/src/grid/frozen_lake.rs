@@ -55,7 +55,7 @@ pub struct FrozenLake {
     cells: Vec<u8>,
     columns: usize,
     time_limit: u32,
-    reward_threshold: Option<f32>,
+    reward_threshold: Option<f64>,
 }
 
 /// Configuration of [`FrozenLake`].

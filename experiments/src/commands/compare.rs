@@ -6,6 +6,7 @@ use super::Outcome;
 use super::plot::Average;
 use super::report::read_with_references;
 use crate::plot;
+use crate::summary::{Summary, table};
 
 /// Compare several experiments: a table, and their curves in one picture
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,11 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     }
     let options = args.statistic.options(args.dark);
     plot::compare(&experiments, &options, &args.out)?;
+    let summaries = experiments
+        .iter()
+        .map(|experiment| Summary::of(experiment, &options.bootstrap, options.window))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    print!("{}", table(&summaries));
     println!("{}", args.out.display());
     Ok(())
 }

@@ -6,14 +6,15 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use thorndike_core::Registry;
-use thorndike_tabular::exact::Dynamics;
+use thorndike_tabular::exact::Solver;
 
 use super::{Failure, Outcome};
 use crate::config::Config;
 use crate::launch::{Experiment, stop_on_signal, write_whole};
 use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
-use crate::stats::{Bootstrap, Interval, Statistic, mean};
+use crate::stats::Bootstrap;
+use crate::summary::Summary;
 use crate::text::duration;
 use crate::{launch, plot};
 
@@ -22,19 +23,15 @@ pub(super) const CURVE: &str = "curve.png";
 
 /// What `summary.json` of an experiment holds.
 #[derive(Debug, Serialize)]
-struct Summary {
-    name: String,
-    env: String,
-    agent: String,
+struct Report {
+    /// Version of the program that wrote it.
     version: &'static str,
-    /// Final mean return, over seeds.
-    iqm: f64,
-    /// 95 % stratified bootstrap interval of it.
-    iqm_interval: Option<Interval>,
-    mean: f64,
+    #[serde(flatten)]
+    summary: Summary,
     /// Returns worth comparing with, such as the optimum.
     references: Vec<ReferenceLine>,
-    seeds: Vec<SeedSummary>,
+    /// The final evaluation of each seed.
+    final_evaluations: Vec<SeedSummary>,
 }
 
 /// Runs the seeds that are left, then reports on all.
@@ -47,7 +44,11 @@ pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs:
     }
     if !outcome.failed.is_empty() {
         let n = experiment.config.seeds.len();
-        let failed: Vec<_> = outcome.failed.iter().map(|(seed, error)| format!("seed {seed}: {error}")).collect();
+        let failed: Vec<_> = outcome
+            .failed
+            .iter()
+            .map(|(seed, error)| format!("seed {seed}: {error}"))
+            .collect();
         let what = format!(
             "{} of {n} seeds failed; {}; checkpoints are kept, `thorndike resume {dir}` goes on from them",
             failed.len(),
@@ -77,45 +78,52 @@ fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
         .filter(|path| path.is_file())
         .map(|path| read_summary(&path))
         .collect::<Result<_>>()?;
-    let finals: Vec<f64> = seeds.iter().map(|seed| seed.final_return).collect();
-    let summary = Summary {
-        name: config.name.clone(),
-        env: config.env.id.clone(),
-        agent: config.agent.id.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        iqm: Statistic::Iqm.of(&mut finals.clone()),
-        iqm_interval: Bootstrap::default().interval(std::slice::from_ref(&finals), |tasks| Statistic::Iqm.of(&mut tasks[0])),
-        mean: mean(&finals),
-        references,
-        seeds,
+    let bootstrap = Bootstrap {
+        resamples: 50_000,
+        ..Bootstrap::default()
     };
-    write_whole(&dir.join(SUMMARY), serde_json::to_string_pretty(&summary)?.as_bytes())?;
-    print(&summary, &picture);
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        summary: Summary::of(&read, &bootstrap, plot::Options::default().window)?,
+        references,
+        final_evaluations: seeds,
+    };
+    write_whole(
+        &dir.join(SUMMARY),
+        serde_json::to_string_pretty(&report)?.as_bytes(),
+    )?;
+    print(&report, &picture);
     Ok(())
 }
 
-fn print(summary: &Summary, picture: &Path) {
+fn print(report: &Report, picture: &Path) {
+    let seeds = &report.final_evaluations;
     println!("\nseed  final return         episodes  time");
-    for seed in &summary.seeds {
+    for seed in seeds {
         let warning = match seed.only_action {
             Some(action) => format!("  (action {action} in every step)"),
             None => String::new(),
         };
-        let value = format!("{:.2} +- {:.2}", seed.final_return, seed.final_return_std);
-        println!("{:>4}  {value:<20} {:>8}  {}{warning}", seed.seed, seed.final_episodes, duration(seed.seconds));
+        let value = format!("{:.2} ± {:.2}", seed.final_return, seed.final_return_std);
+        println!(
+            "{:>4}  {value:<20} {:>8}  {}{warning}",
+            seed.seed,
+            seed.final_episodes,
+            duration(seed.seconds)
+        );
     }
-    let interval = match summary.iqm_interval {
-        Some(Interval { low, high }) => format!(" [95 % interval {low:.2}, {high:.2}]"),
-        None => String::new(),
-    };
-    println!("IQM {:.2}{interval}, mean {:.2} over {} seeds", summary.iqm, summary.mean, summary.seeds.len());
-    for reference in &summary.references {
-        let reached = summary.seeds.iter().filter(|seed| seed.final_return >= reference.value).count();
-        if reference.label == OPTIMUM {
-            println!("optimum {:.4}, regret {:.4}", reference.value, reference.value - summary.mean);
-        } else {
-            println!("{} {}: reached by {reached} of {} seeds", reference.label, reference.value, summary.seeds.len());
-        }
+    print!("\n{}", report.summary);
+    for line in report.references.iter().filter(|line| line.label == SOLVED) {
+        let reached = seeds
+            .iter()
+            .filter(|seed| seed.final_return >= line.value)
+            .count();
+        println!(
+            "  {} from {}: {reached} of {} seeds",
+            line.label,
+            line.value,
+            seeds.len()
+        );
     }
     println!("curve {}", picture.display());
 }
@@ -126,13 +134,14 @@ fn read_summary(path: &Path) -> Result<SeedSummary> {
 }
 
 const OPTIMUM: &str = "optimum";
+const SOLVED: &str = "solved";
 
 /// The optimum of a problem with known dynamics, and the return from which a problem counts as solved.
 pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<ReferenceLine>> {
     let (spec, limit) = evaluation_limit(config, registry)?;
     let mut lines = Vec::new();
     if let Some(mdp) = registry.make_finite(&config.env.id, &config.env.params)? {
-        let value = Dynamics::new(&*mdp)?.best_return(Some(limit))?;
+        let value = Solver::new(&*mdp)?.best_return(Some(limit))?;
         lines.push(ReferenceLine {
             label: OPTIMUM.into(),
             value,
@@ -140,7 +149,7 @@ pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
     }
     if let Some(threshold) = spec.reward_threshold {
         lines.push(ReferenceLine {
-            label: "solved".into(),
+            label: SOLVED.into(),
             value: threshold,
         });
     }
@@ -151,7 +160,9 @@ pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
 pub(super) fn read_with_references(dir: &Path, registry: &Registry) -> Result<runs::Experiment> {
     let mut read = runs::Experiment::read(dir)?;
     let config = dir.join(launch::CONFIG);
-    if let Ok(lines) = Config::load(&config, &[], registry).and_then(|config| references(&config, registry)) {
+    if let Ok(lines) =
+        Config::load(&config, &[], registry).and_then(|config| references(&config, registry))
+    {
         read.lines = lines;
     }
     Ok(read)
