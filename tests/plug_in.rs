@@ -61,7 +61,7 @@ fn an_own_environment_in_a_crate_of_its_own_gets_the_whole_program() {
     assert!(trained.status.success(), "{}", stderr(&trained));
     // 11 steps to the right of 12 cells: ten of -0.01 and one of 1.
     assert!(
-        stdout(&trained).contains("IQM 0.90"),
+        stdout(&trained).contains("IQM      0.9 "),
         "{}",
         stdout(&trained)
     );
