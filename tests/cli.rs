@@ -228,7 +228,8 @@ fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
             "steps=3000",
             "seeds=[1]",
             "agent.params.optimizer={ kind = \"sgd\", learning_rate = 10 }",
-            "agent.params.warmup_steps=600", "save.every_steps=200",
+            "agent.params.warmup_steps=600",
+            "save.every_steps=200",
         ],
     );
     let text = stderr(&output);

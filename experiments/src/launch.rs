@@ -1,7 +1,7 @@
 //! An experiment as a folder: started, resumed, several seeds side by side.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use thorndike_core::{EnvSpec, Registry};
 use crate::config::Config;
 use crate::display::Display;
 use crate::run::{Halt, Run, build, seed_dir, verified_checkpoint};
+use crate::runs;
 use crate::text::{duration, thousands};
 
 /// The resolved configuration, below the folder of an experiment.
@@ -140,7 +141,7 @@ impl Experiment {
 
     fn claim(config: &Config, dir: &Path, force: bool) -> Result<File> {
         let lock = lock(dir)?;
-        let old = seed_folders(dir)?;
+        let old = runs::seed_folders(dir)?;
         if !old.is_empty() && !force {
             bail!(
                 "{} holds another run; `thorndike resume {}` goes on with it, --force replaces it",
@@ -162,7 +163,7 @@ impl Experiment {
     /// If there is none, it is in use, or a checkpoint is damaged.
     pub fn open(dir: &Path, registry: &Registry) -> Result<Self> {
         let path = dir.join(CONFIG);
-        if !path.is_file() || seed_folders(dir)?.is_empty() {
+        if !path.is_file() || runs::seed_folders(dir)?.is_empty() {
             bail!(
                 "{} holds no run; give a folder that `thorndike train` made, such as results/NAME",
                 dir.display()
@@ -270,25 +271,6 @@ pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     })
     .context("cannot catch Ctrl-C")?;
     Ok(stop)
-}
-
-/// Folders of seeds below that of an experiment.
-fn seed_folders(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).with_context(|| format!("{}", dir.display())),
-    };
-    let mut folders = Vec::new();
-    for entry in entries {
-        let entry = entry.with_context(|| format!("{}", dir.display()))?;
-        let name = entry.file_name();
-        let seed = name.to_str().and_then(|name| name.strip_prefix("seed-"));
-        if seed.is_some_and(|seed| seed.parse::<u64>().is_ok()) && entry.path().is_dir() {
-            folders.push(entry.path());
-        }
-    }
-    Ok(folders)
 }
 
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.
