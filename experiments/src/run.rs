@@ -12,6 +12,7 @@ use thorndike_core::{
     BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry,
     Result, Seeds, Trainer, VectorEnv, checkpoint, evaluate,
 };
+use thorndike_tabular::exact::Solver;
 
 use crate::config::Config;
 use crate::sink::RunLog;
@@ -92,6 +93,8 @@ pub struct SeedSummary {
     pub final_episodes: usize,
     /// The one action that was always taken in it, if there was only one.
     pub only_action: Option<i32>,
+    /// Expected return of the final greedy policy, computed from the dynamics where they are known: no luck in it.
+    pub exact_return: Option<f64>,
     /// Seconds of work, evaluation and checkpoints included.
     pub seconds: f64,
 }
@@ -304,7 +307,12 @@ impl<'a> Run<'a> {
         let step = self.trainer.step();
         self.log.record(&Event::Finished { step })?;
         self.save(clock.seconds(), true)?;
-        self.summarise(&evaluation, self.seconds_before + clock.seconds())?;
+        let exact_return = self.exact_return()?;
+        self.summarise(
+            &evaluation,
+            exact_return,
+            self.seconds_before + clock.seconds(),
+        )?;
         self.finished = true;
         report(self.progress(&clock, Some(evaluation.mean())));
         Ok(Halt::Finished)
@@ -347,7 +355,27 @@ impl<'a> Run<'a> {
         checkpoint::prune(&root, self.config.save.keep)
     }
 
-    fn summarise(&self, evaluation: &Evaluation, seconds: f64) -> Result<()> {
+    /// Expected return of the greedy policy, where the dynamics are known and one state is one observation.
+    fn exact_return(&mut self) -> Result<Option<f64>> {
+        let env = &self.config.env;
+        let (spec, limit) = evaluation_limit(self.config, self.registry)?;
+        if spec.num_states("").is_err() || spec.action_repeat > 1 {
+            return Ok(None);
+        }
+        let Some(mdp) = self.registry.make_finite(&env.id, &env.params)? else {
+            return Ok(None);
+        };
+        let solver = Solver::new(&*mdp)?;
+        let policy = solver.played_by(self.trainer.agent());
+        solver.policy_return(&policy, Some(limit)).map(Some)
+    }
+
+    fn summarise(
+        &self,
+        evaluation: &Evaluation,
+        exact_return: Option<f64>,
+        seconds: f64,
+    ) -> Result<()> {
         let summary = SeedSummary {
             seed: self.seed,
             steps: self.trainer.step(),
@@ -355,6 +383,7 @@ impl<'a> Run<'a> {
             final_return_std: evaluation.std(),
             final_episodes: evaluation.returns.len(),
             only_action: evaluation.only_action,
+            exact_return,
             seconds,
         };
         let text = serde_json::to_vec_pretty(&summary).map_err(|e| Error::Backend(Box::new(e)))?;

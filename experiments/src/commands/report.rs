@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::launch::{Experiment, stop_on_signal, write_whole};
 use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
-use crate::stats::Bootstrap;
+use crate::stats::{Bootstrap, mean};
 use crate::summary::Summary;
 use crate::text::duration;
 use crate::{launch, plot};
@@ -113,14 +113,25 @@ fn print(report: &Report, picture: &Path) {
         );
     }
     print!("\n{}", report.summary);
-    for line in report.references.iter().filter(|line| line.label == SOLVED) {
+    let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
+    if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
+        let value = mean(&exact);
+        println!(
+            "  exact return of the greedy policies: mean {value:.4}, regret {:.4}",
+            optimum - value
+        );
+    }
+    for line in report
+        .references
+        .iter()
+        .filter(|line| line.label == ReferenceLine::SOLVED)
+    {
         let reached = seeds
             .iter()
             .filter(|seed| seed.final_return >= line.value)
             .count();
         println!(
-            "  {} from {}: {reached} of {} seeds",
-            line.label,
+            "  solved from {}: {reached} of {} seeds",
             line.value,
             seeds.len()
         );
@@ -133,25 +144,16 @@ fn read_summary(path: &Path) -> Result<SeedSummary> {
     serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
 }
 
-const OPTIMUM: &str = "optimum";
-const SOLVED: &str = "solved";
-
 /// The optimum of a problem with known dynamics, and the return from which a problem counts as solved.
 pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<ReferenceLine>> {
     let (spec, limit) = evaluation_limit(config, registry)?;
     let mut lines = Vec::new();
     if let Some(mdp) = registry.make_finite(&config.env.id, &config.env.params)? {
         let value = Solver::new(&*mdp)?.best_return(Some(limit))?;
-        lines.push(ReferenceLine {
-            label: OPTIMUM.into(),
-            value,
-        });
+        lines.push(ReferenceLine::optimum(value));
     }
     if let Some(threshold) = spec.reward_threshold {
-        lines.push(ReferenceLine {
-            label: SOLVED.into(),
-            value: threshold,
-        });
+        lines.push(ReferenceLine::solved(threshold));
     }
     Ok(lines)
 }
