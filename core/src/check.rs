@@ -1,7 +1,7 @@
 //! Conformance of environments: what the loop and the agents rely on.
 
 use crate::array::{Array, Element, Kind};
-use crate::env::{Env, Step};
+use crate::env::{Action, Env, Step, action_kind};
 use crate::error::Result;
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
@@ -12,8 +12,8 @@ const STEPS: usize = 500;
 /// Checks `env` as a user's own test would: run it once on each environment that you write.
 ///
 /// Takes random actions for some hundred steps and checks that observations lie in the space and are
-/// written in full, that rewards are finite, that the same seed gives the same episodes, and that a
-/// saved state goes on where it was.
+/// written in full, that rewards are finite, that the same seed gives the same episodes, that a saved
+/// state goes on where it was, and that many rows together step as one by one.
 ///
 /// # Errors
 /// The first rule that is broken, in one line.
@@ -24,7 +24,8 @@ pub fn check_env<E: Env>(env: E) -> Result<(), String> {
     check_vector_env(|options, seeds| {
         let envs = SyncVectorEnv::new(Shared(shared.clone()), options, seeds)?;
         Ok(Box::new(envs) as Box<dyn VectorEnv>)
-    })
+    })?;
+    rows_agree(&*shared, &mut rng)
 }
 
 /// Checks any batch of environments that `make` builds; see [`check_env`].
@@ -112,6 +113,49 @@ fn written_in_full<E: Env>(env: &E, rng: &mut Rng) -> Result<(), String> {
     Ok(())
 }
 
+/// `step_rows` must give what `step` gives, for a block of rows and some more.
+fn rows_agree<E: Env>(env: &E, rng: &mut Rng) -> Result<(), String> {
+    const ROWS: usize = 67;
+    let space = env.action_space();
+    let mut scalars = Array::zeros_of(action_kind(&space), 1, space.len());
+    let mut rngs: Vec<Rng> = (0..ROWS as u64)
+        .map(|i| Seeds::new(i).stream("check", 2))
+        .collect();
+    let mut states: Vec<E::State> = rngs.iter_mut().map(|rng| env.reset(rng)).collect();
+    let (mut other_rngs, mut other_states) = (rngs.clone(), states.clone());
+    let mut steps = vec![Step::running(0.0); ROWS];
+    let len = env.observation_space().len();
+    let observe = |state: &E::State| {
+        let mut obs = vec![E::Obs::default(); len];
+        env.observe(state, &mut obs);
+        obs
+    };
+    for t in 0..STEPS / 10 {
+        let draw = |_| {
+            space.sample(rng, &mut scalars, 0);
+            E::Action::read(scalars.row(0))
+        };
+        let actions: Vec<E::Action> = (0..ROWS).map(draw).collect();
+        env.step_rows(&mut states, &actions, &mut rngs, &mut steps);
+        for row in 0..ROWS {
+            let step = env.step(&mut other_states[row], actions[row], &mut other_rngs[row]);
+            if step != steps[row]
+                || rngs[row] != other_rngs[row]
+                || observe(&states[row]) != observe(&other_states[row])
+            {
+                return Err(format!(
+                    "`step_rows` and `step` differ in row {row} at step {t}"
+                ));
+            }
+            if step.status.is_over() {
+                states[row] = env.reset(&mut rngs[row]);
+                other_states[row] = env.reset(&mut other_rngs[row]);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The same rules for several batches.
 struct Shared<E>(std::sync::Arc<E>);
 
@@ -130,6 +174,15 @@ impl<E: Env> Env for Shared<E> {
     }
     fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
         self.0.step(state, action, rng)
+    }
+    fn step_rows(
+        &self,
+        states: &mut [E::State],
+        actions: &[E::Action],
+        rngs: &mut [Rng],
+        steps: &mut [Step],
+    ) {
+        self.0.step_rows(states, actions, rngs, steps);
     }
     fn observe(&self, state: &E::State, obs: &mut [E::Obs]) {
         self.0.observe(state, obs);
@@ -150,6 +203,7 @@ mod tests {
         OutsideTheSpace,
         Unwritten,
         NanReward,
+        OtherRows,
     }
 
     impl Env for Fault {
@@ -183,6 +237,20 @@ mod tests {
                 Step::running(reward)
             }
         }
+        fn step_rows(
+            &self,
+            states: &mut [i32],
+            actions: &[usize],
+            rngs: &mut [Rng],
+            steps: &mut [Step],
+        ) {
+            for (i, state) in states.iter_mut().enumerate() {
+                steps[i] = self.step(state, actions[i], &mut rngs[i]);
+            }
+            if *self == Fault::OtherRows && states.len() > 64 {
+                steps[64].reward += 1.0;
+            }
+        }
         fn observe(&self, state: &i32, obs: &mut [i32]) {
             if *self != Fault::Unwritten {
                 obs[0] = *state;
@@ -197,6 +265,7 @@ mod tests {
             (Fault::OutsideTheSpace, "lies outside"),
             (Fault::Unwritten, "unwritten"),
             (Fault::NanReward, "reward NaN"),
+            (Fault::OtherRows, "differ in row 64 at step 0"),
         ] {
             assert!(check_env(fault).unwrap_err().contains(part));
         }

@@ -32,6 +32,7 @@ mod seed;
 mod space;
 mod train;
 mod vector;
+mod wrap;
 
 pub use agent::{Actor, Agent, BuildContext, Device, EnvSteps, Mode, Transitions};
 pub use array::{Array, Element, Kind};
@@ -45,6 +46,7 @@ pub use seed::{Rng, Seeds};
 pub use space::Space;
 pub use train::{Evaluation, Trainer, evaluate};
 pub use vector::{Batch, EnvOptions, EnvSpec, SyncVectorEnv, VectorEnv};
+pub use wrap::{Bins, Discretize};
 
 /// What the author of an environment or an agent imports.
 pub mod prelude {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Element, Kind};
-use crate::env::{Action, Env, Status, action_kind};
+use crate::env::{Action, Env, Status, Step, action_kind};
 use crate::error::{Error, Result};
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
@@ -182,7 +182,11 @@ pub struct SyncVectorEnv<E: Env> {
     states: Vec<E::State>,
     rngs: Vec<Rng>,
     elapsed: Vec<u32>,
-    any_over: bool,
+    /// Actions and outcomes of the last step.
+    actions: Vec<E::Action>,
+    steps: Vec<Step>,
+    /// Rows whose episodes ended in the last step.
+    ended: Vec<usize>,
 }
 
 /// What [`SyncVectorEnv::save`] writes.
@@ -225,6 +229,7 @@ impl<E: Env> SyncVectorEnv<E> {
         let n = options.num_envs;
         let mut rngs: Vec<Rng> = (0..n).map(|i| seeds.stream("env", i as u64)).collect();
         let obs = Array::zeros::<E::Obs>(n, spec.observation_space().len());
+        let no_action = vec![Default::default(); spec.action_space.len()];
         let mut this = Self {
             states: rngs.iter_mut().map(|rng| env.reset(rng)).collect(),
             batch: Batch {
@@ -237,7 +242,9 @@ impl<E: Env> SyncVectorEnv<E> {
             spec,
             rngs,
             elapsed: vec![0; n],
-            any_over: false,
+            actions: vec![E::Action::read(&no_action); n],
+            steps: vec![Step::running(0.0); n],
+            ended: Vec::with_capacity(n),
         };
         for row in 0..n {
             observe_start(
@@ -270,6 +277,67 @@ fn observe_start<E: Env>(env: &E, state: &E::State, row: &mut [E::Obs], stack: u
     }
 }
 
+// The parts of a step. Several short loops rather than one long one: the processor then works on several
+// rows at once. Rows are found by multiplication: `chunks_exact` divides lengths, and a division costs as
+// much as a small environment's whole step.
+impl<E: Env> SyncVectorEnv<E> {
+    /// Applies the actions again, in episodes that go on.
+    fn repeat_actions(&mut self) {
+        let limit = self.spec.time_limit.unwrap_or(u32::MAX);
+        let rows = self
+            .states
+            .iter_mut()
+            .zip(&self.actions)
+            .zip(&mut self.rngs);
+        let counts = self.steps.iter_mut().zip(&mut self.elapsed);
+        for (((state, action), rng), (step, elapsed)) in rows.zip(counts) {
+            for _ in 1..self.spec.action_repeat {
+                if step.status.is_over() || *elapsed >= limit {
+                    break;
+                }
+                let again = self.env.step(state, *action, rng);
+                *elapsed += 1;
+                step.reward += again.reward;
+                step.status = again.status;
+            }
+        }
+    }
+
+    /// Writes rewards and status, and truncates at the time limit.
+    fn write_outcomes(&mut self) {
+        let limit = self.spec.time_limit.unwrap_or(u32::MAX);
+        self.ended.clear();
+        let outcomes = self.batch.rewards.iter_mut().zip(&mut self.batch.status);
+        let rows = self.steps.iter().zip(&self.elapsed).zip(outcomes);
+        for (row, ((step, &elapsed), (reward, status))) in rows.enumerate() {
+            *reward = step.reward;
+            *status = match step.status {
+                Status::Running if elapsed >= limit => Status::Truncated,
+                status => status,
+            };
+            if status.is_over() {
+                self.ended.push(row);
+            }
+        }
+    }
+
+    /// Writes the true successors behind what is still in the stack.
+    fn write_successors(&mut self) {
+        let stack = self.spec.frame_stack;
+        let cols = self.batch.obs.cols();
+        let older = if stack == 1 { 0 } else { cols - cols / stack };
+        let obs = self.batch.obs.as_slice::<E::Obs>();
+        let next_obs = self.batch.next_obs.as_mut_slice::<E::Obs>();
+        for (row, state) in self.states.iter().enumerate() {
+            let next_obs = &mut next_obs[row * cols..][..cols];
+            if stack > 1 {
+                next_obs[..older].copy_from_slice(&obs[(row + 1) * cols - older..][..older]);
+            }
+            self.env.observe(state, &mut next_obs[older..]);
+        }
+    }
+}
+
 impl<E: Env> VectorEnv for SyncVectorEnv<E> {
     fn spec(&self) -> &EnvSpec {
         &self.spec
@@ -280,88 +348,44 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
     }
 
     fn reset(&mut self) {
-        self.batch.status.fill(Status::Truncated);
-        self.any_over = true;
+        self.ended.clear();
+        self.ended.extend(0..self.spec.num_envs);
         self.advance();
         self.batch.status.fill(Status::Running);
     }
 
     fn step(&mut self, actions: &Array) {
-        let Self {
-            env,
-            spec,
-            batch,
-            states,
-            rngs,
-            elapsed,
-            any_over,
-        } = self;
-        let limit = spec.time_limit.unwrap_or(u32::MAX);
-        let stack = spec.frame_stack;
-        let repeat = spec.action_repeat;
-        // Rows are found by multiplication: `chunks_exact` divides lengths, and a division costs as much
-        // as a small environment's whole step.
-        let cols = batch.obs.cols();
-        let older = if stack == 1 { 0 } else { cols - cols / stack };
-        let action_cols = actions.cols();
-        let actions = actions.as_slice::<<E::Action as Action>::Scalar>();
-        let obs = batch.obs.as_slice::<E::Obs>();
-        let next_obs = batch.next_obs.as_mut_slice::<E::Obs>();
-        let states = states.iter_mut().zip(rngs).zip(elapsed);
-        let outcomes = batch.rewards.iter_mut().zip(&mut batch.status);
-        let mut over = false;
-        for (row, (((state, rng), elapsed), (reward, status))) in states.zip(outcomes).enumerate() {
-            let action = E::Action::read(&actions[row * action_cols..][..action_cols]);
-            let next_obs = &mut next_obs[row * cols..][..cols];
-            let mut step = env.step(state, action, rng);
-            *elapsed += 1;
-            for _ in 1..repeat {
-                if step.status.is_over() || *elapsed >= limit {
-                    break;
-                }
-                let again = env.step(state, action, rng);
-                *elapsed += 1;
-                step.reward += again.reward;
-                step.status = again.status;
-            }
-            if step.status == Status::Running && *elapsed >= limit {
-                step.status = Status::Truncated;
-            }
-            if stack > 1 {
-                next_obs[..older].copy_from_slice(&obs[(row + 1) * cols - older..][..older]);
-            }
-            env.observe(state, &mut next_obs[older..]);
-            *reward = step.reward;
-            *status = step.status;
-            over |= step.status.is_over();
+        let cols = actions.cols();
+        let scalars = actions.as_slice();
+        for (row, action) in self.actions.iter_mut().enumerate() {
+            *action = E::Action::read(&scalars[row * cols..][..cols]);
         }
-        *any_over = over;
+        self.env.step_rows(
+            &mut self.states,
+            &self.actions,
+            &mut self.rngs,
+            &mut self.steps,
+        );
+        self.elapsed.iter_mut().for_each(|elapsed| *elapsed += 1);
+        if self.spec.action_repeat > 1 {
+            self.repeat_actions();
+        }
+        self.write_outcomes();
+        self.write_successors();
     }
 
     fn advance(&mut self) {
-        if self.any_over {
-            let cols = self.batch.obs.cols();
-            let rows = (self
-                .states
-                .iter_mut()
-                .zip(&mut self.rngs)
-                .zip(&mut self.elapsed))
-            .zip(
-                self.batch
-                    .next_obs
-                    .as_mut_slice::<E::Obs>()
-                    .chunks_exact_mut(cols),
-            )
-            .zip(&self.batch.status);
-            for ((((state, rng), elapsed), obs), status) in rows {
-                if status.is_over() {
-                    *state = self.env.reset(rng);
-                    *elapsed = 0;
-                    observe_start(&self.env, state, obs, self.spec.frame_stack);
-                }
-            }
-            self.any_over = false;
+        for &row in &self.ended {
+            self.states[row] = self.env.reset(&mut self.rngs[row]);
+            self.elapsed[row] = 0;
+            observe_start(
+                &self.env,
+                &self.states[row],
+                self.batch.next_obs.row_mut(row),
+                self.spec.frame_stack,
+            );
         }
+        self.ended.clear();
         std::mem::swap(&mut self.batch.obs, &mut self.batch.next_obs);
     }
 
@@ -394,13 +418,24 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
                 "saved observation {row} lies outside {space}"
             )));
         }
+        // A state that does not show what was saved is not of these rules; stepping from it might panic.
+        let cols = obs.cols();
+        let mut frame = vec![E::Obs::default(); cols / self.spec.frame_stack];
+        for (row, state) in saved.states.iter().enumerate() {
+            self.env.observe(state, &mut frame);
+            if !saved.obs.row(row).ends_with(&frame) {
+                return Err(unfit(&format!(
+                    "saved state {row} does not show the saved observation"
+                )));
+            }
+        }
         self.states = saved.states;
         self.rngs = saved.rngs;
         self.elapsed = saved.elapsed;
         self.batch.obs = saved.obs;
         self.batch.rewards.fill(0.0);
         self.batch.status.fill(Status::Running);
-        self.any_over = false;
+        self.ended.clear();
         Ok(())
     }
 
@@ -420,7 +455,6 @@ impl<E: Env> fmt::Debug for SyncVectorEnv<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Step;
 
     /// Counts up; ends by itself at `end`.
     struct Counter {
@@ -596,6 +630,23 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(one.load(&bytes[..cut]).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_state_that_shows_something_else_is_refused() {
+        let envs = make(7, EnvOptions::default());
+        let saved = Saved {
+            states: vec![3_u32],
+            rngs: envs.rngs.clone(),
+            elapsed: vec![0],
+            obs: envs.batch.obs.clone(),
+        };
+        let bytes = postcard::to_stdvec(&saved).unwrap();
+        let error = make(7, EnvOptions::default()).load(&bytes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "environments: saved state 0 does not show the saved observation"
+        );
     }
 
     #[test]

@@ -28,10 +28,18 @@ use thorndike_core::Registry;
 /// Adds every environment of this crate to `registry`.
 pub fn register(registry: Registry) -> Registry {
     registry
+        .finite_env("bandit", probe::Bandit::new)
         .env("cart-pole", classic::CartPole::new)
+        .env("cart-pole-bins", classic::cart_pole_bins)
+        .env("catch", probe::Catch::new)
         .finite_env("cliff-walking", grid::CliffWalking::new)
         .finite_env("corridor", probe::Corridor::new)
+        .env("deep-sea", probe::DeepSea::new)
+        .finite_env("deep-sea-tabular", probe::TabularDeepSea::new)
         .finite_env("frozen-lake", grid::FrozenLake::new)
+        .env("memory-chain", probe::MemoryChain::new)
+        .env("mountain-car", classic::MountainCar::new)
+        .env("mountain-car-bins", classic::mountain_car_bins)
         .finite_env("taxi", grid::Taxi::new)
         .env("taxi-fickle", grid::FickleTaxi::new)
 }

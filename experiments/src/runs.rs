@@ -228,7 +228,7 @@ fn folder_name(folder: &Path) -> String {
 }
 
 /// Folders called `seed-<n>`, by ascending number.
-fn seed_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+pub(crate) fn seed_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
     let entries = fs::read_dir(folder)
         .with_context(|| format!("cannot read results folder {}", folder.display()))?;
     let mut found = Vec::new();

@@ -84,10 +84,6 @@ pub fn td_targets(r_t: &[f32], discount_t: &[f32], v_next: &mut [f32]) {
 ///
 /// # Panics
 /// If the shapes do not fit, or an action is out of range.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the loss and all that it depends on"
-)]
 pub fn td_loss(
     loss: Loss,
     q: &[f32],

@@ -275,10 +275,10 @@ impl Panel {
             // What never changes, such as a constant step size, is shown by its distance from zero.
             Cut::Nothing if all.0 == all.1 => Some((all.0.min(0.0), all.1.max(0.0))),
             Cut::Nothing => None,
-            Cut::Below => kept(&drawn, 0.25).map(|low| (low, all.1)),
+            Cut::Below => least_cut(&drawn, 0.25).map(|low| (low, all.1)),
             Cut::Above => {
                 let mirrored: Vec<f64> = drawn.iter().rev().map(|value| -value).collect();
-                kept(&mirrored, 0.05).map(|low| (all.0, -low))
+                least_cut(&mirrored, 0.05).map(|low| (all.0, -low))
             }
         };
         let (low, high) = kept.map_or(all, |(low, high)| {
@@ -298,6 +298,11 @@ fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
         (low.min(v), high.max(v))
     });
     if low <= high { (low, high) } else { (0.0, 1.0) }
+}
+
+/// Where a range may begin after the smallest cut that helps, of at most `share` of the values.
+fn least_cut(sorted: &[f64], share: f64) -> Option<f64> {
+    (1..=5).find_map(|fifths| kept(sorted, share * f64::from(fifths) / 5.0))
 }
 
 /// Where a range may begin if the lowest `share` of the values, or less, presses the rest into an eighth of the height.
@@ -760,6 +765,18 @@ mod tests {
             range.note.as_deref(),
             Some("25 % of the points lie below the picture, down to −1,000.")
         );
+    }
+
+    #[test]
+    fn no_more_is_cut_than_helps() {
+        let slow = [
+            vec![-1000.0],
+            vec![-21.0, -19.0, -17.0, -18.0],
+            vec![-13.0; 15],
+        ]
+        .concat();
+        let range = panel(Cut::Below, slow).shown();
+        assert!(range.low < -21.0 && range.low > -23.0, "{}", range.low);
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! Environment steps a second through [`SyncVectorEnv`], on one thread, resets included.
+//!
+//! `cargo bench -p thorndike-envs --bench steps` prints, for each environment and number of rows, the best of
+//! many short runs, the floor, and the median. The best run is the speed of a core that does nothing else;
+//! the median includes whatever else the machine was doing. Random actions were drawn before and are used
+//! in turn.
+//!
+//! The floor is the arithmetic of one step over the peak of the core: its clock, measured here, times what it
+//! can do in a cycle.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use thorndike_core::rand::RngExt;
+use thorndike_core::{Array, Env, EnvOptions, Seeds, SyncVectorEnv, VectorEnv};
+use thorndike_envs::{classic, grid};
+
+/// Steps in a run: 1 to 3 ms, less than a time slice of the operating system.
+const STEPS: usize = 1 << 16;
+const RUNS: usize = 600;
+/// Arrays of actions, used in turn.
+const RING: usize = 64;
+
+/// The floor of one step.
+struct Floor {
+    cycles: f64,
+    why: &'static str,
+}
+
+/// 26 operations of the equations of motion, and 25 for each of sine and cosine.
+const CART_POLE: Floor = Floor {
+    cycles: 76.0 / 16.0,
+    why: "76 f64 operations, 16 a cycle (two 4-wide multiply-adds)",
+};
+/// ChaCha8 takes 384 operations for 64 bytes, of which a draw uses 8.
+const SLIPPERY: Floor = Floor {
+    cycles: 48.0 / 16.0 + 16.0 / 4.0,
+    why: "48 u32 operations of the generator, 16 a cycle; 16 of the look-up, 4 a cycle",
+};
+const SURE: Floor = Floor {
+    cycles: 16.0 / 4.0,
+    why: "16 operations of the look-up, 4 a cycle",
+};
+
+fn main() {
+    let clock = clock();
+    let cart_pole = || classic::CartPole::new(&Default::default()).expect("defaults are sound");
+    for num_envs in [1024, 64, 1] {
+        report("cart-pole", cart_pole(), num_envs, clock, &CART_POLE);
+    }
+    let lake = grid::FrozenLake::new(&Default::default()).expect("defaults are sound");
+    report("frozen-lake", lake, 1024, clock, &SLIPPERY);
+    let taxi = grid::Taxi::new(&Default::default()).expect("defaults are sound");
+    report("taxi", taxi, 1024, clock, &SURE);
+}
+
+fn report<E: Env<Action = usize>>(name: &str, env: E, num_envs: usize, clock: f64, floor: &Floor) {
+    let speeds = measure(env, num_envs);
+    let (best, median) = (speeds[RUNS - 1], speeds[RUNS / 2]);
+    println!(
+        "bench {name}/{num_envs} {:.1} Msteps/s floor {:.0} Msteps/s median {:.1}; floor: {} at {:.2} GHz",
+        best / 1e6,
+        clock / floor.cycles / 1e6,
+        median / 1e6,
+        floor.why,
+        clock / 1e9,
+    );
+}
+
+/// Steps a second of each run, slowest first.
+fn measure<E: Env<Action = usize>>(env: E, num_envs: usize) -> Vec<f64> {
+    let options = EnvOptions {
+        num_envs,
+        ..Default::default()
+    };
+    let mut envs = SyncVectorEnv::new(env, &options, Seeds::new(1)).expect("options are in range");
+    let num_actions = envs.spec().num_actions("bench").expect("discrete actions") as i32;
+    let mut rng = Seeds::new(2).stream("bench", 0);
+    let ring: Vec<Array> = (0..RING)
+        .map(|_| {
+            let draw = |_| rng.random_range(0..num_actions);
+            Array::from_vec((0..num_envs).map(draw).collect(), 1)
+        })
+        .collect();
+    let mut speeds: Vec<f64> = (0..RUNS)
+        .map(|_| {
+            let start = Instant::now();
+            for actions in ring.iter().cycle().take(STEPS / num_envs) {
+                envs.step(actions);
+                black_box(envs.batch());
+                envs.advance();
+            }
+            STEPS as f64 / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    speeds.sort_by(f64::total_cmp);
+    speeds
+}
+
+/// Cycles a second, from a chain of operations that each wait for the one before: an exclusive or takes one
+/// cycle, a multiplication three.
+fn clock() -> f64 {
+    const CHAIN: u32 = 1 << 18;
+    let factor = black_box(3_u64);
+    let run = |_| {
+        let start = Instant::now();
+        let product = (0..CHAIN).fold(black_box(1_u64), |x, _| (x ^ factor).wrapping_mul(factor));
+        black_box(product);
+        4.0 * f64::from(CHAIN) / start.elapsed().as_secs_f64()
+    };
+    (0..100).map(run).fold(0.0, f64::max)
+}

@@ -1,0 +1,264 @@
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use thorndike_core::{Env, Error, Result, Rng, Space, Step, check_range};
+
+/// `mountain-car`: drive a weak car out of a valley by swinging back and forth.
+///
+/// **Action space**: `discrete(3)`.
+///
+/// | action | meaning |
+/// |---|---|
+/// | 0 | accelerate to the left |
+/// | 1 | do nothing |
+/// | 2 | accelerate to the right |
+///
+/// **Observation space**: box of 2 `f32`.
+///
+/// | index | meaning | unit | range |
+/// |---|---|---|---|
+/// | 0 | position | length | -1.2 to 0.6 |
+/// | 1 | velocity | length a step | -0.07 to 0.07 |
+///
+/// **Reward**: -1 on every step, the last one included.
+///
+/// **Start**: position uniform in (-0.6, -0.4), at rest.
+///
+/// **End**: terminated at a position of 0.5 or more with at least
+/// [`goal_velocity`](MountainCarConfig::goal_velocity); truncated after 200 steps. The left end of the valley
+/// is a wall that stops the car.
+///
+/// **Config**: [`MountainCarConfig`].
+///
+/// # Reference
+/// Moore, *Efficient Memory-based Learning for Robot Control*, 1990. Constants and order of computation:
+/// Gymnasium `MountainCar-v0`, `envs/classic_control/mountain_car.py`. Solved at a mean return of -110.
+///
+/// Deviations: both observations are said to lie in -1.2 to 0.6, because our boxes bound all entries alike.
+#[derive(Clone, Debug)]
+pub struct MountainCar {
+    config: MountainCarConfig,
+}
+
+/// Configuration of [`MountainCar`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MountainCarConfig {
+    /// Least velocity at the goal, length a step.
+    pub goal_velocity: f64,
+    /// Where the goal begins.
+    pub goal_position: f64,
+    /// Left end of the valley, a wall.
+    pub min_position: f64,
+    /// Right end of the valley.
+    pub max_position: f64,
+    /// Highest velocity in either direction, length a step.
+    pub max_speed: f64,
+    /// Acceleration by the engine, length a step².
+    pub force: f64,
+    /// Acceleration by a vertical slope, length a step².
+    pub gravity: f64,
+}
+
+impl Default for MountainCarConfig {
+    fn default() -> Self {
+        Self {
+            goal_velocity: 0.0,
+            goal_position: 0.5,
+            min_position: -1.2,
+            max_position: 0.6,
+            max_speed: 0.07,
+            force: 0.001,
+            gravity: 0.0025,
+        }
+    }
+}
+
+/// State of [`MountainCar`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MountainCarState {
+    /// Position, length.
+    pub position: f64,
+    /// Velocity, length a step.
+    pub velocity: f64,
+}
+
+impl MountainCar {
+    /// # Errors
+    /// [`Error::Config`] if a number is out of range, or the ends of the valley do not hold the start.
+    pub fn new(config: &MountainCarConfig) -> Result<Self> {
+        check_range("goal_velocity", config.goal_velocity, -1e3..=1e3)?;
+        check_range("goal_position", config.goal_position, -1e3..=1e3)?;
+        check_range("min_position", config.min_position, -1e3..=-0.6)?;
+        check_range("max_position", config.max_position, -0.4..=1e3)?;
+        check_range("max_speed", config.max_speed, 0.0..=1e3)?;
+        check_range("force", config.force, 0.0..=1e3)?;
+        check_range("gravity", config.gravity, 0.0..=1e3)?;
+        if config.goal_position > config.max_position || config.goal_velocity > config.max_speed {
+            return Err(Error::config(
+                "goal_position",
+                "the goal is out of reach; give at most max_position, and a goal_velocity of at most max_speed",
+            ));
+        }
+        Ok(Self {
+            config: config.clone(),
+        })
+    }
+}
+
+impl Env for MountainCar {
+    type State = MountainCarState;
+    type Obs = f32;
+    type Action = usize;
+
+    fn observation_space(&self) -> Space {
+        let config = &self.config;
+        Space::Box {
+            shape: vec![2],
+            low: config.min_position.min(-config.max_speed) as f32,
+            high: config.max_position.max(config.max_speed) as f32,
+        }
+    }
+    fn action_space(&self) -> Space {
+        Space::Discrete(3)
+    }
+
+    fn reset(&self, rng: &mut Rng) -> MountainCarState {
+        MountainCarState {
+            position: -0.6 + (-0.4 - -0.6) * rng.random::<f64>(),
+            velocity: 0.0,
+        }
+    }
+
+    #[inline]
+    fn step(&self, state: &mut MountainCarState, action: usize, _: &mut Rng) -> Step {
+        let config = &self.config;
+        let MountainCarState { position, velocity } = state;
+        let engine = (action as f64 - 1.0) * config.force;
+        *velocity += engine + (3.0 * *position).cos() * -config.gravity;
+        *velocity = velocity.clamp(-config.max_speed, config.max_speed);
+        *position = (*position + *velocity).clamp(config.min_position, config.max_position);
+        if *position == config.min_position && *velocity < 0.0 {
+            *velocity = 0.0;
+        }
+        if *position >= config.goal_position && *velocity >= config.goal_velocity {
+            Step::terminal(-1.0)
+        } else {
+            Step::running(-1.0)
+        }
+    }
+
+    #[inline]
+    fn observe(&self, state: &MountainCarState, obs: &mut [f32]) {
+        obs.copy_from_slice(&[state.position as f32, state.velocity as f32]);
+    }
+
+    fn time_limit(&self) -> Option<u32> {
+        Some(200)
+    }
+    fn reward_threshold(&self) -> Option<f64> {
+        Some(-110.0)
+    }
+
+    fn render(&self, state: &MountainCarState) -> Option<String> {
+        const WIDTH: usize = 60;
+        const HEIGHT: usize = 10;
+        let MountainCarConfig {
+            min_position: low,
+            max_position: high,
+            ..
+        } = self.config;
+        let column = |x: f64| ((x - low) / (high - low) * (WIDTH - 1) as f64).round() as usize;
+        // The slope in the equation of motion is that of sin(3 x).
+        let depth = |i: usize| {
+            let x = low + (high - low) * i as f64 / (WIDTH - 1) as f64;
+            ((1.0 - (3.0 * x).sin()) / 2.0 * (HEIGHT - 1) as f64).round() as usize
+        };
+        let mut text = String::new();
+        for row in 0..HEIGHT {
+            text.extend((0..WIDTH).map(|i| match i {
+                _ if depth(i) != row => ' ',
+                _ if i == column(state.position) => '@',
+                _ if i == column(self.config.goal_position) => '|',
+                _ => '.',
+            }));
+            text.push('\n');
+        }
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorndike_core::{Seeds, Status, check_env};
+
+    fn car(config: MountainCarConfig) -> MountainCar {
+        MountainCar::new(&config).unwrap()
+    }
+
+    fn step(config: MountainCarConfig, from: (f64, f64), action: usize) -> (f64, f64, Status) {
+        let mut state = MountainCarState {
+            position: from.0,
+            velocity: from.1,
+        };
+        let rng = &mut Seeds::new(0).stream("test", 0);
+        let step = car(config).step(&mut state, action, rng);
+        assert_eq!(step.reward, -1.0);
+        (state.position, state.velocity, step.status)
+    }
+
+    #[test]
+    fn conforms() {
+        assert_eq!(check_env(car(MountainCarConfig::default())), Ok(()));
+    }
+
+    #[test]
+    fn the_new_velocity_moves_the_car() {
+        // At 0 the slope is cos 0 = 1: velocity 0.001 - 0.0025, and the position follows at once.
+        let (position, velocity, _) = step(MountainCarConfig::default(), (0.0, 0.0), 2);
+        assert_eq!((position, velocity), (0.001 - 0.0025, 0.001 - 0.0025));
+    }
+
+    #[test]
+    fn the_left_wall_stops_the_car_and_the_right_one_does_not() {
+        let config = MountainCarConfig::default;
+        let left = step(config(), (-1.19, -0.07), 0);
+        assert_eq!((left.0, left.1), (-1.2, 0.0));
+        let right = step(config(), (0.59, 0.07), 2);
+        assert_eq!((right.0, right.1), (0.6, 0.07));
+    }
+
+    #[test]
+    fn the_goal_asks_for_its_velocity() {
+        let fast = MountainCarConfig {
+            goal_velocity: 0.03,
+            ..Default::default()
+        };
+        let at = (0.49, 0.02);
+        assert_eq!(
+            step(MountainCarConfig::default(), at, 2).2,
+            Status::Terminated
+        );
+        assert_eq!(step(fast, at, 2).2, Status::Running);
+    }
+
+    #[test]
+    fn a_goal_out_of_reach_is_refused() {
+        let config = MountainCarConfig {
+            goal_position: 0.7,
+            ..Default::default()
+        };
+        let error = MountainCar::new(&config).unwrap_err().to_string();
+        assert!(error.starts_with("goal_position: the goal is out of reach"));
+    }
+
+    #[test]
+    fn the_picture_shows_car_and_goal() {
+        let state = MountainCarState {
+            position: -0.5,
+            velocity: 0.0,
+        };
+        let picture = car(MountainCarConfig::default()).render(&state).unwrap();
+        assert!(picture.contains('@') && picture.contains('|'));
+    }
+}
