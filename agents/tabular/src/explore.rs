@@ -110,9 +110,15 @@ impl Policy {
         }
     }
 
-    /// Draws an action in a state with the values `q` and the visits `n`; `scores` is room for as many.
-    #[inline]
-    pub(crate) fn choose(&self, q: &[f64], n: &[u32], scores: &mut [f64], rng: &mut Rng) -> usize {
+    /// Draws an action in a state with the values `q` and the visits `n()`; `scores` is room for as many.
+    #[inline(always)]
+    pub(crate) fn choose<'a>(
+        &self,
+        q: &[f64],
+        n: impl FnOnce() -> &'a [u32],
+        scores: &mut [f64],
+        rng: &mut Rng,
+    ) -> usize {
         match *self {
             Self::EpsilonGreedy { threshold, .. } => {
                 if u64::from(rng.next_u32()) < threshold {
@@ -123,7 +129,7 @@ impl Policy {
             }
             Self::Boltzmann { temperature } => boltzmann(q, temperature, scores, rng),
             Self::CountBonus { scale } => {
-                with_bonus(q, n, scale, scores);
+                with_bonus(q, n(), scale, scores);
                 best_at_random(scores, rng)
             }
         }
@@ -208,36 +214,32 @@ pub(crate) fn argmax(q: &[f64]) -> usize {
 }
 
 /// An index of the greatest value, each alike.
-#[inline]
+#[inline(always)]
 fn best_at_random(q: &[f64], rng: &mut Rng) -> usize {
     let top = max(q);
-    // Which action is best is what a branch predictor cannot guess: a mask asks nothing of it.
-    let best = match *q {
-        [a, b, c, d] => mask([a, b, c, d].map(|value| value == top)),
-        [a, b, c, d, e, f] => mask([a, b, c, d, e, f].map(|value| value == top)),
-        _ => return best_of_many(q, top, rng),
+    let (first, ties) = match *q {
+        [a, b, c, d] => first_and_ties(&[a, b, c, d], top), // unrolled
+        _ => first_and_ties(q, top),
     };
-    if best.is_power_of_two() {
-        return best.trailing_zeros() as usize;
+    if ties < 2 {
+        return first;
     }
-    best_of_many(q, top, rng)
+    let place = below(ties, rng);
+    let mut best = (0..q.len()).filter(|&action| q[action] == top);
+    best.nth(place).unwrap_or(first)
 }
 
-/// Bit `i` says whether `flags[i]`.
-#[inline]
-fn mask<const N: usize>(flags: [bool; N]) -> u32 {
-    flags
-        .iter()
-        .rev()
-        .fold(0, |mask, &flag| mask << 1 | u32::from(flag))
-}
-
-/// An index of the value `top`, each alike.
-fn best_of_many(q: &[f64], top: f64, rng: &mut Rng) -> usize {
-    let best = || (0..q.len()).filter(|&action| q[action] == top);
-    let ties = best().count();
-    let place = if ties > 1 { below(ties, rng) } else { 0 };
-    best().nth(place).unwrap_or(0)
+/// First index of the value `top`, and how often it occurs.
+///
+/// Without a branch, since no predictor can guess which action is the best.
+#[inline(always)]
+fn first_and_ties(q: &[f64], top: f64) -> (usize, usize) {
+    let (mut first, mut ties) = (0, 0);
+    for (action, &value) in q.iter().enumerate().rev() {
+        first = std::hint::select_unpredictable(value == top, action, first);
+        ties += usize::from(value == top);
+    }
+    (first, ties)
 }
 
 /// A number below `n`, which fits 32 bits. One multiplication; no value is preferred by more than 2^-32.
@@ -258,7 +260,7 @@ mod tests {
         let mut scores = vec![0.0; q.len()];
         let mut counts = vec![0.0; q.len()];
         for _ in 0..DRAWS {
-            counts[policy.choose(q, n, &mut scores, &mut rng)] += 1.0;
+            counts[policy.choose(q, || n, &mut scores, &mut rng)] += 1.0;
         }
         counts.iter().map(|count| count / DRAWS as f64).collect()
     }
@@ -355,7 +357,7 @@ mod tests {
         let mut draw = |policy: Policy| -> Vec<usize> {
             let q = [0.5, 0.5, 0.0, 0.25];
             (0..12)
-                .map(|_| policy.choose(&q, &[1; 4], &mut [0.0; 4], &mut rng))
+                .map(|_| policy.choose(&q, || &[1; 4], &mut [0.0; 4], &mut rng))
                 .collect()
         };
         let drawn = [

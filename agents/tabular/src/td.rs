@@ -242,7 +242,7 @@ impl Td {
     pub fn choose(&mut self, state: usize) -> usize {
         let start = state * self.actions;
         let q = &self.q[start..][..self.actions];
-        let n = &self.visits[start..][..self.actions];
+        let n = || &self.visits[start..][..self.actions];
         let rng = &mut self.counters.rng;
         self.policy.choose(q, n, &mut self.scores, rng)
     }
@@ -310,14 +310,14 @@ impl Td {
     #[inline]
     pub fn note_error(&mut self, error: f64) {
         self.counters.error_sum += error.abs();
-        self.counters.error_count = self.counters.error_count.saturating_add(1);
+        self.counters.error_count = self.counters.error_count.wrapping_add(1);
     }
 
     /// One step of all rows is about to be learned from.
     #[inline]
     pub(crate) fn begin(&mut self) {
-        // Saturates, since a loaded step may be anything.
-        self.counters.step = self.counters.step.saturating_add(self.rows() as EnvSteps);
+        // Wraps, since a loaded step may be anything.
+        self.counters.step = self.counters.step.wrapping_add(self.rows() as EnvSteps);
         if self.varies {
             self.refresh();
         }
