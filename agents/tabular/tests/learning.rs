@@ -1,5 +1,7 @@
 //! Learning on the grid worlds, scored by exact solutions.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use serde_json::{Value, json};
 use thorndike_core::{
     Agent, BuildContext, Device, EnvOptions, EnvSpec, Mode, Registry, Seeds, Transitions, VectorEnv,
