@@ -10,9 +10,10 @@ use thorndike_tabular::exact::Solver;
 
 use super::{Failure, Outcome};
 use crate::config::Config;
-use crate::launch::{Experiment, stop_on_signal, write_whole};
+use crate::launch::{Experiment, write_whole};
 use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
+use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
 use crate::summary::Summary;
 use crate::text::duration;
