@@ -19,11 +19,19 @@ fn the_resolved_parameters_of_everything_resolve_to_themselves() {
     let empty = serde_json::Value::Null;
     for id in registry.env_ids() {
         let resolved = registry.resolve_env(id, &empty).unwrap();
-        assert_eq!(registry.resolve_env(id, &resolved).unwrap(), resolved, "{id}");
+        assert_eq!(
+            registry.resolve_env(id, &resolved).unwrap(),
+            resolved,
+            "{id}"
+        );
     }
     for id in registry.agent_ids() {
         let resolved = registry.resolve_agent(id, &empty).unwrap();
-        assert_eq!(registry.resolve_agent(id, &resolved).unwrap(), resolved, "{id}");
+        assert_eq!(
+            registry.resolve_agent(id, &resolved).unwrap(),
+            resolved,
+            "{id}"
+        );
     }
 }
 
@@ -37,9 +45,19 @@ fn known_dynamics_have_the_spaces_of_their_environment() {
             continue;
         };
         found += 1;
-        let envs = registry.make_envs(id, &empty, &EnvOptions::default(), Seeds::new(1)).unwrap();
-        assert_eq!(envs.spec().num_states(id).unwrap(), mdp.num_states(), "{id}");
-        assert_eq!(envs.spec().num_actions(id).unwrap(), mdp.num_actions(), "{id}");
+        let envs = registry
+            .make_envs(id, &empty, &EnvOptions::default(), Seeds::new(1))
+            .unwrap();
+        assert_eq!(
+            envs.spec().num_states(id).unwrap(),
+            mdp.num_states(),
+            "{id}"
+        );
+        assert_eq!(
+            envs.spec().num_actions(id).unwrap(),
+            mdp.num_actions(),
+            "{id}"
+        );
         let mut starts = 0.0;
         mdp.starts(&mut |p, state| {
             assert!(state < mdp.num_states(), "{id}");
@@ -53,7 +71,10 @@ fn known_dynamics_have_the_spaces_of_their_environment() {
                     assert!(next < mdp.num_states(), "{id}");
                     sum += p;
                 });
-                assert!((sum - 1.0).abs() < 1e-12, "{id}: state {state}, action {action} sums to {sum}");
+                assert!(
+                    (sum - 1.0).abs() < 1e-12,
+                    "{id}: state {state}, action {action} sums to {sum}"
+                );
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The same configuration and seed give the same bytes, whatever is done beside.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 
@@ -27,7 +29,10 @@ fn the_same_seed_gives_the_same_events_also_one_after_another() {
         assert_eq!(events(&a, 1), events(&b, 1), "{agent}");
         assert_eq!(events(&a, 2), events(&b, 2), "{agent}");
         assert_ne!(events(&a, 1), events(&a, 2), "{agent}: seeds must differ");
-        assert!(final_state(&a, 1) == final_state(&b, 1), "{agent}: weights differ");
+        assert!(
+            final_state(&a, 1) == final_state(&b, 1),
+            "{agent}: weights differ"
+        );
     }
 }
 
@@ -37,7 +42,13 @@ fn evaluating_more_often_changes_no_weight() {
         let folder = tempfile::tempdir().unwrap();
         let a = train(folder.path(), "a", agent, &["eval.every_steps=1000000"]);
         let b = train(folder.path(), "b", agent, &["eval.every_steps=130"]);
-        assert!(events(&b, 1).matches("evaluated").count() > 2 + events(&a, 1).matches("evaluated").count());
-        assert!(final_state(&a, 1) == final_state(&b, 1), "{agent}: weights differ");
+        assert!(
+            events(&b, 1).matches("evaluated").count()
+                > 2 + events(&a, 1).matches("evaluated").count()
+        );
+        assert!(
+            final_state(&a, 1) == final_state(&b, 1),
+            "{agent}: weights differ"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What the documents promise.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::process::Command;
 
@@ -9,13 +11,29 @@ use thorndike_tests::{stderr, thorndike, workspace};
 fn the_crates_of_environment_authors_do_not_compile_libtorch() {
     for package in ["thorndike-core", "thorndike-envs", "thorndike-tabular"] {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--package", package])
+            .args([
+                "tree",
+                "--offline",
+                "--edges",
+                "normal,build",
+                "--prefix",
+                "none",
+                "--package",
+                package,
+            ])
             .current_dir(workspace())
             .output()
             .unwrap();
         let tree = String::from_utf8(output.stdout).unwrap();
-        assert!(tree.starts_with(package), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(!tree.contains("tch v") && !tree.contains("torch-sys"), "{package} depends on libtorch");
+        assert!(
+            tree.starts_with(package),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            !tree.contains("tch v") && !tree.contains("torch-sys"),
+            "{package} depends on libtorch"
+        );
     }
 }
 
@@ -30,7 +48,9 @@ fn readme_commands() -> Vec<Vec<String>> {
             continue;
         }
         let line = line.split(" #").next().unwrap_or_default().trim();
-        let args = line.strip_prefix("scripts/run").or_else(|| line.strip_prefix("thorndike "));
+        let args = line
+            .strip_prefix("scripts/run")
+            .or_else(|| line.strip_prefix("thorndike "));
         if let (true, Some(args)) = (in_block, args) {
             commands.push(args.split_whitespace().map(str::to_owned).collect());
         }
@@ -47,10 +67,18 @@ fn every_command_of_the_readme_is_understood() {
             continue; // `scripts/run` alone trains the default experiment.
         };
         let help = thorndike(&workspace(), &[name, "--help"]);
-        assert!(help.status.success(), "README: no command {name}: {}", stderr(&help));
+        assert!(
+            help.status.success(),
+            "README: no command {name}: {}",
+            stderr(&help)
+        );
         for path in command.iter().filter(|arg| arg.ends_with(".toml")) {
             let output = thorndike(&workspace(), &["check", path]);
-            assert!(output.status.success(), "README: {path}: {}", stderr(&output));
+            assert!(
+                output.status.success(),
+                "README: {path}: {}",
+                stderr(&output)
+            );
         }
         let usage = String::from_utf8_lossy(&help.stdout).into_owned();
         for flag in command.iter().filter(|arg| arg.starts_with("--")) {

@@ -1,6 +1,8 @@
 //! What others read: TensorBoard opens the logs, and the weights are safetensors files. Each test is skipped where the
 //! Python package is missing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,12 +12,20 @@ use thorndike_tests::{small_config, stderr, thorndike};
 /// Runs `script` with `arg`; `None` if one of `modules` is missing.
 fn python(modules: &[&str], script: &str, arg: &Path) -> Option<String> {
     let import = format!("import {}", modules.join(", "));
-    let there = Command::new("python3").args(["-c", &import]).output().ok()?;
+    let there = Command::new("python3")
+        .args(["-c", &import])
+        .output()
+        .ok()?;
     if !there.status.success() {
         println!("skipped: python3 cannot import {}", modules.join(", "));
         return None;
     }
-    let output = Command::new("python3").arg("-c").arg(script).arg(arg).output().unwrap();
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg(script)
+        .arg(arg)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     Some(String::from_utf8(output.stdout).unwrap())
 }
@@ -52,7 +62,11 @@ for tag in sorted(log.Tags()['scalars']):
                 let mut parts = line.split(',');
                 let step = parts.next().unwrap().parse().unwrap();
                 let name = parts.next().unwrap().to_owned();
-                (step, name, parts.next().unwrap().parse::<f64>().unwrap() as f32)
+                (
+                    step,
+                    name,
+                    parts.next().unwrap().parse::<f64>().unwrap() as f32,
+                )
             })
             .collect();
         rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
@@ -79,7 +93,11 @@ for file in files:
     for name, tensor in load_file(file).items():
         print(name, tensor.dtype, tensor.shape, abs(tensor).sum())
 ";
-        let Some(text) = python(&["safetensors.numpy", "numpy"], script, &root.join(latest).join("agent")) else {
+        let Some(text) = python(
+            &["safetensors.numpy", "numpy"],
+            script,
+            &root.join(latest).join("agent"),
+        ) else {
             return;
         };
         assert!(text.lines().count() >= 1, "{agent}");

@@ -1,5 +1,7 @@
 //! Exact resume: a run that is killed and resumed ends as if it had never been.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use thorndike_core::{Rng, Seeds};
-use thorndike_tests::{binary, final_state, small_config, stderr, thorndike};
+use thorndike_tests::{Files, binary, final_state, small_config, stderr, thorndike};
 
 /// Events and final state of both seeds.
-fn result(experiment: &Path) -> Vec<(Vec<u8>, Vec<(std::path::PathBuf, Vec<u8>)>)> {
+fn result(experiment: &Path) -> Vec<(Vec<u8>, Files)> {
     let events = |seed| fs::read(experiment.join(format!("seed-{seed}/events.jsonl"))).unwrap();
-    [1, 2].map(|seed| (events(seed), final_state(experiment, seed))).into()
+    [1, 2]
+        .map(|seed| (events(seed), final_state(experiment, seed)))
+        .into()
 }
 
 /// Starts the binary and kills it with SIGKILL after `delay`. Whether it was still running.
@@ -45,7 +49,10 @@ fn killed_run_ends_as_an_undisturbed_one(agent: &str, kills: usize, rng: &mut Rn
     let folder = tempfile::tempdir().unwrap();
     write_config(folder.path(), agent);
     let start = Instant::now();
-    let whole = thorndike(folder.path(), &["train", "small.toml", "--results", "whole"]);
+    let whole = thorndike(
+        folder.path(),
+        &["train", "small.toml", "--results", "whole"],
+    );
     assert!(whole.status.success(), "{agent}: {}", stderr(&whole));
     let seconds = start.elapsed().as_secs_f64();
     let expected = result(&folder.path().join("whole/small"));
@@ -53,27 +60,38 @@ fn killed_run_ends_as_an_undisturbed_one(agent: &str, kills: usize, rng: &mut Rn
     let killed_at = folder.path().join("killed/small");
     let train = ["train", "small.toml", "--results", "killed", "--force"];
     let resume = ["resume", "killed/small"];
+    let command = || -> &[&str] {
+        let begun = killed_at.join("config.toml").is_file() && killed_at.join("seed-1").is_dir();
+        if begun { &resume } else { &train }
+    };
     let mut killed = 0;
     while killed < kills {
         // Short spans, so that no run ends before its share of kills; each goes on from the last checkpoint.
         let delay = Duration::from_secs_f64(seconds * rng.random_range(0.02..0.3));
-        let started = killed_at.join("config.toml").is_file() && killed_at.join("seed-1").is_dir();
-        let args: &[&str] = if started { &resume } else { &train };
-        if run_and_kill(folder.path(), args, delay) {
+        if run_and_kill(folder.path(), command(), delay) {
             killed += 1;
         } else {
             break;
         }
     }
-    let rest = thorndike(folder.path(), &resume);
+    let rest = thorndike(folder.path(), command());
     assert!(rest.status.success(), "{agent}: {}", stderr(&rest));
     let found = result(&killed_at);
     for (seed, (expected, found)) in expected.iter().zip(&found).enumerate() {
-        assert!(expected.0 == found.0, "{agent}, seed {}: events differ", seed + 1);
-        let names = |files: &[(std::path::PathBuf, Vec<u8>)]| files.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
+        assert!(
+            expected.0 == found.0,
+            "{agent}, seed {}: events differ",
+            seed + 1
+        );
+        let names = |files: &Files| files.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
         assert_eq!(names(&expected.1), names(&found.1), "{agent}: files");
         for (a, b) in expected.1.iter().zip(&found.1) {
-            assert!(a.1 == b.1, "{agent}, seed {}: {} differs after {killed} kills", seed + 1, a.0.display());
+            assert!(
+                a.1 == b.1,
+                "{agent}, seed {}: {} differs after {killed} kills",
+                seed + 1,
+                a.0.display()
+            );
         }
     }
     killed
@@ -96,7 +114,13 @@ fn every_agent_survives_being_killed_at_random_moments() {
 fn an_interrupt_saves_and_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     write_config(folder.path(), "q-learning");
-    let long = ["train", "small.toml", "steps=500_000_000", "save.every_steps=400_000_000", "eval.every_steps=400_000_000"];
+    let long = [
+        "train",
+        "small.toml",
+        "steps=500_000_000",
+        "save.every_steps=400_000_000",
+        "eval.every_steps=400_000_000",
+    ];
     let child = Command::new(binary())
         .current_dir(folder.path())
         .args(long)
@@ -110,12 +134,26 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     }
     std::thread::sleep(Duration::from_millis(300));
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let output = child.wait_with_output().unwrap();
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{text}");
-    assert!(text.contains("go on with: thorndike resume results/small"), "{text}");
-    assert!(folder.path().join("results/small/seed-1/checkpoints/latest").is_file());
+    assert!(
+        text.contains("go on with: thorndike resume results/small"),
+        "{text}"
+    );
+    assert!(
+        folder
+            .path()
+            .join("results/small/seed-1/checkpoints/latest")
+            .is_file()
+    );
 }
 
 #[test]
@@ -140,13 +178,21 @@ fn a_damaged_checkpoint_is_refused_with_its_file_and_fault() {
         }
         fs::write(&path, good).unwrap();
     };
-    check("envs.bin", &|bytes| bytes.truncate(bytes.len() / 2), "cut short");
+    check(
+        "envs.bin",
+        &|bytes| bytes.truncate(bytes.len() / 2),
+        "cut short",
+    );
     check("trainer.bin", &|bytes| bytes[0] ^= 1, "is damaged");
     let newer = |bytes: &mut Vec<u8>| {
         let text = String::from_utf8(bytes.clone()).unwrap();
         *bytes = text.replace("\"format\": 1", "\"format\": 99").into_bytes();
     };
-    check("manifest.json", &newer, "is in format 99; this program reads up to format 1");
+    check(
+        "manifest.json",
+        &newer,
+        "is in format 99; this program reads up to format 1",
+    );
     let sound = thorndike(folder.path(), &["resume", "results/small"]);
     assert!(sound.status.success(), "{}", stderr(&sound));
 }

@@ -18,14 +18,20 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test knows its own path");
-        let folder = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+        let folder = test
+            .ancestors()
+            .nth(2)
+            .expect("tests lie in target/<profile>/deps");
         let mut cargo = Command::new(env!("CARGO"));
         // The same selection as `cargo test --workspace`, so that nothing else is compiled again.
         cargo.args(["build", "--quiet", "--workspace", "--bin", "thorndike"]);
         if folder.ends_with("release") {
             cargo.arg("--release");
         }
-        let built = cargo.current_dir(workspace()).status().expect("cargo is there");
+        let built = cargo
+            .current_dir(workspace())
+            .status()
+            .expect("cargo is there");
         assert!(built.success(), "the binary must build");
         folder.join("thorndike")
     })
@@ -54,7 +60,11 @@ pub fn stdout(output: &Output) -> String {
 /// A small configuration of `agent` that takes seconds even without optimisation.
 pub fn small_config(agent: &str) -> String {
     let deep = agent.starts_with("dqn");
-    let (env, steps) = if deep { ("cart-pole", 1500) } else { ("frozen-lake", 20_000) };
+    let (env, steps) = if deep {
+        ("cart-pole", 1500)
+    } else {
+        ("frozen-lake", 20_000)
+    };
     let params = if deep {
         "params = { batch_size = 16, warmup_steps = 100, n_step = 2, \
          replay = { capacity = 1000, sampler = { kind = \"prioritized\" } }, \
@@ -69,11 +79,14 @@ pub fn small_config(agent: &str) -> String {
     )
 }
 
+/// Files with their contents.
+pub type Files = Vec<(PathBuf, Vec<u8>)>;
+
 /// Every file below `folder` with its content, sorted by path.
 ///
 /// # Panics
 /// If a file cannot be read.
-pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files(folder: &Path) -> Files {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -83,7 +96,10 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
                 folders.push(path);
             } else {
                 let content = fs::read(&path).expect("readable");
-                let name = path.strip_prefix(folder).expect("below the folder").to_owned();
+                let name = path
+                    .strip_prefix(folder)
+                    .expect("below the folder")
+                    .to_owned();
                 found.push((name, content));
             }
         }
@@ -96,7 +112,7 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 ///
 /// # Panics
 /// If there is none.
-pub fn final_state(experiment: &Path, seed: u64) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn final_state(experiment: &Path, seed: u64) -> Files {
     let root = experiment.join(format!("seed-{seed}/checkpoints"));
     let name = fs::read_to_string(root.join("latest")).expect("a finished run has a checkpoint");
     let mut files = files(&root.join(name));

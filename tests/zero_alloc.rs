@@ -1,6 +1,9 @@
 //! No allocation per environment step.
 
-#![allow(unsafe_code, reason = "a counting allocator has to implement `GlobalAlloc`")]
+#![allow(
+    unsafe_code,
+    reason = "a counting allocator has to implement `GlobalAlloc`"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,11 +46,16 @@ fn environments_and_tabular_agents_allocate_nothing_per_step() {
         ..Default::default()
     };
     for id in registry.env_ids() {
-        let mut envs = registry.make_envs(id, &empty, &options, Seeds::new(1)).unwrap();
+        let mut envs = registry
+            .make_envs(id, &empty, &options, Seeds::new(1))
+            .unwrap();
         let mut actions = envs.new_actions();
         let space = envs.spec().action_space.clone();
         let mut rng = Seeds::new(2).stream("test", 0);
-        let counted = |steps: usize, envs: &mut dyn thorndike_core::VectorEnv, actions: &mut _, rng: &mut _| {
+        let counted = |steps: usize,
+                       envs: &mut dyn thorndike_core::VectorEnv,
+                       actions: &mut _,
+                       rng: &mut _| {
             let before = ALLOCATIONS.load(Ordering::Relaxed);
             for _ in 0..steps {
                 for row in 0..4 {
@@ -59,10 +67,18 @@ fn environments_and_tabular_agents_allocate_nothing_per_step() {
             ALLOCATIONS.load(Ordering::Relaxed) - before
         };
         counted(1000, &mut *envs, &mut actions, &mut rng);
-        assert_eq!(counted(10_000, &mut *envs, &mut actions, &mut rng), 0, "{id}");
+        assert_eq!(
+            counted(10_000, &mut *envs, &mut actions, &mut rng),
+            0,
+            "{id}"
+        );
     }
 
-    let make = |id: &str| registry.make_envs(id, &empty, &EnvOptions::default(), Seeds::new(1)).unwrap();
+    let make = |id: &str| {
+        registry
+            .make_envs(id, &empty, &EnvOptions::default(), Seeds::new(1))
+            .unwrap()
+    };
     for id in ["q-learning", "sarsa", "expected-sarsa", "double-q-learning"] {
         let envs = make("frozen-lake");
         let spec = envs.spec().clone();

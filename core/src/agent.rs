@@ -42,7 +42,7 @@ pub trait Agent: Actor {
     /// Learns, if it is time to.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if a loss is no finite number; errors of the recorder and the backend.
+    /// [`Error::Diverged`](crate::Error::Diverged) if a loss is no finite number; errors of the recorder and the backend.
     fn update(&mut self, log: &mut Log<'_>) -> Result<()>;
     /// Writes everything into the folder `dir`: weights, targets, optimiser, counters, generators, replay.
     ///

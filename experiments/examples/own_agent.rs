@@ -70,7 +70,12 @@ impl Actor for Averages {
 impl Agent for Averages {
     fn observe(&mut self, transitions: &Transitions<'_>) {
         let Learned { means, counts, .. } = &mut self.learned;
-        for (&action, &reward) in transitions.actions.as_slice::<i32>().iter().zip(transitions.rewards) {
+        for (&action, &reward) in transitions
+            .actions
+            .as_slice::<i32>()
+            .iter()
+            .zip(transitions.rewards)
+        {
             let action = action as usize;
             counts[action] += 1;
             means[action] += (f64::from(reward) - means[action]) / counts[action] as f64;

@@ -22,9 +22,12 @@ impl Waves {
 
     fn build(scope: &mut Scope<'_>, space: &Space) -> Result<Box<dyn FeatureExtractor>> {
         let mut rng = Seeds::new(7).stream("waves", 0);
-        let drawn: Vec<f32> = (0..space.len() * Self::WAVES).map(|_| 2.0 * rng.random::<f32>() - 1.0).collect();
+        let drawn: Vec<f32> = (0..space.len() * Self::WAVES)
+            .map(|_| 2.0 * rng.random::<f32>() - 1.0)
+            .collect();
         let shape = [space.len() as i64, Self::WAVES as i64];
-        let frequencies = Tensor::from_slice(&drawn).view(shape).to_device(scope.device());
+        // A buffer is saved with the weights and is not trained.
+        let frequencies = scope.buffer("frequencies", &shape, &drawn);
         Ok(Box::new(Self { frequencies }))
     }
 }
@@ -41,6 +44,8 @@ impl FeatureExtractor for Waves {
 }
 
 fn main() -> ExitCode {
-    let agent = |config: &DqnConfig, context: &BuildContext<'_>| Dqn::with_extractor(config, context, Waves::build);
+    let agent = |config: &DqnConfig, context: &BuildContext<'_>| {
+        Dqn::with_extractor(config, context, Waves::build)
+    };
     thorndike::main(thorndike::standard().agent("dqn-waves", agent))
 }

@@ -140,7 +140,10 @@ pub struct SaveConfig {
 
 impl Default for SaveConfig {
     fn default() -> Self {
-        Self { every_steps: 0, keep: 2 }
+        Self {
+            every_steps: 0,
+            keep: 2,
+        }
     }
 }
 
@@ -153,23 +156,30 @@ impl Config {
     pub fn load(path: &Path, overrides: &[String], registry: &Registry) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        Self::parse(&text, &stem, overrides, registry).with_context(|| format!("{}", path.display()))
+        Self::parse(&text, &stem, overrides, registry)
+            .with_context(|| format!("{}", path.display()))
     }
 
     /// As [`load`](Config::load), from text; `name` is used where the text gives none.
     ///
     /// # Errors
     /// One line with the key and what is accepted.
-    pub fn parse(text: &str, name: &str, overrides: &[String], registry: &Registry) -> Result<Self> {
+    pub fn parse(
+        text: &str,
+        name: &str,
+        overrides: &[String],
+        registry: &Registry,
+    ) -> Result<Self> {
         let mut table: toml::Table = text.parse().map_err(|e| at_line(text, &e))?;
         for text in overrides {
             apply_override(&mut table, text)?;
         }
         let value = serde_json::to_value(table)?;
-        let mut config: Self = serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
-            path if path == "." => anyhow::anyhow!("{}", e.inner()),
-            path => anyhow::anyhow!("{path}: {}", e.inner()),
-        })?;
+        let mut config: Self =
+            serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
+                path if path == "." => anyhow::anyhow!("{}", e.inner()),
+                path => anyhow::anyhow!("{path}: {}", e.inner()),
+            })?;
         if config.name.is_empty() {
             config.name = name.to_owned();
         }
@@ -190,13 +200,20 @@ impl Config {
         let mut seeds = self.seeds.clone();
         seeds.sort_unstable();
         if let Some(pair) = seeds.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("seeds: {} is there twice; runs with the same seed are the same", pair[0]);
+            bail!(
+                "seeds: {} is there twice; runs with the same seed are the same",
+                pair[0]
+            );
         }
         if let Some(big) = seeds.iter().find(|&&seed| seed > i64::MAX as u64) {
             bail!("seeds: {big} is out of range; give 0 to {}", i64::MAX);
         }
         check_range("eval.episodes", self.eval.episodes, 1..=1_000_000)?;
-        check_range("eval.final_episodes", self.eval.final_episodes, 1..=1_000_000)?;
+        check_range(
+            "eval.final_episodes",
+            self.eval.final_episodes,
+            1..=1_000_000,
+        )?;
         check_range("eval.step_cap", self.eval.step_cap, 1..=u32::MAX)?;
         check_range("save.keep", self.save.keep, 1..=1_000_000)?;
         let share = |every: &mut EnvSteps, parts: EnvSteps| {
@@ -208,9 +225,16 @@ impl Config {
         share(&mut self.eval.every_steps, 20);
         share(&mut self.save.every_steps, 10);
         self.env.options().check().map_err(|e| e.under("env"))?;
-        self.env.params = without_nulls(registry.resolve_env(&self.env.id, &self.env.params).map_err(|e| at_id("env", e))?);
-        self.agent.params =
-            without_nulls(registry.resolve_agent(&self.agent.id, &self.agent.params).map_err(|e| at_id("agent", e))?);
+        self.env.params = without_nulls(
+            registry
+                .resolve_env(&self.env.id, &self.env.params)
+                .map_err(|e| at_id("env", e))?,
+        );
+        self.agent.params = without_nulls(
+            registry
+                .resolve_agent(&self.agent.id, &self.agent.params)
+                .map_err(|e| at_id("agent", e))?,
+        );
         Ok(())
     }
 
@@ -313,7 +337,16 @@ mod tests {
 
     #[test]
     fn overrides_set_numbers_lists_and_text() {
-        let config = parse(TEXT, &["steps=7", "seeds=[3, 4]", "env.id=taxi", "agent.params.gamma=0.5"]).unwrap();
+        let config = parse(
+            TEXT,
+            &[
+                "steps=7",
+                "seeds=[3, 4]",
+                "env.id=taxi",
+                "agent.params.gamma=0.5",
+            ],
+        )
+        .unwrap();
         assert_eq!((config.steps, config.seeds), (7, vec![3, 4]));
         assert_eq!(config.env.id, "taxi");
         assert_eq!(config.agent.params["gamma"], 0.5);
@@ -322,19 +355,52 @@ mod tests {
     #[test]
     fn each_mistake_is_one_line_with_the_key_and_what_is_accepted() {
         for (overrides, parts) in [
-            (vec!["env.id=frozen-lak"], vec!["env.id: no environment named", "did you mean \"frozen-lake\"?"]),
-            (vec!["agent.id=q"], vec!["agent.id: no agent named \"q\"; known: "]),
-            (vec!["stepz=3"], vec!["stepz: unknown field `stepz`, expected one of `name`, `steps`"]),
-            (vec!["steps=abc"], vec!["steps: invalid type: string \"abc\", expected u64"]),
+            (
+                vec!["env.id=frozen-lak"],
+                vec![
+                    "env.id: no environment named",
+                    "did you mean \"frozen-lake\"?",
+                ],
+            ),
+            (
+                vec!["agent.id=q"],
+                vec!["agent.id: no agent named \"q\"; known: "],
+            ),
+            (
+                vec!["stepz=3"],
+                vec!["stepz: unknown field `stepz`, expected one of `name`, `steps`"],
+            ),
+            (
+                vec!["steps=abc"],
+                vec!["steps: invalid type: string \"abc\", expected u64"],
+            ),
             (vec!["steps=0"], vec!["steps: 0 is out of range; give 1 to"]),
-            (vec!["steps=-1"], vec!["steps: invalid value: integer `-1`, expected u64"]),
-            (vec!["env.num_envs=0"], vec!["env.num_envs: 0 is out of range; give 1 to"]),
-            (vec!["agent.params.gamme=1"], vec!["agent.params.gamme: unknown field `gamme`, expected"]),
-            (vec!["device=gpu"], vec!["device: no device \"gpu\"; give \"auto\", \"cpu\" or \"cuda:0\""]),
+            (
+                vec!["steps=-1"],
+                vec!["steps: invalid value: integer `-1`, expected u64"],
+            ),
+            (
+                vec!["env.num_envs=0"],
+                vec!["env.num_envs: 0 is out of range; give 1 to"],
+            ),
+            (
+                vec!["agent.params.gamme=1"],
+                vec!["agent.params.gamme: unknown field `gamme`, expected"],
+            ),
+            (
+                vec!["device=gpu"],
+                vec!["device: no device \"gpu\"; give \"auto\", \"cpu\" or \"cuda:0\""],
+            ),
             (vec!["seeds=[1, 1]"], vec!["seeds: 1 is there twice"]),
-            (vec!["name=a/b"], vec!["name: \"a/b\" is no name for a folder"]),
+            (
+                vec!["name=a/b"],
+                vec!["name: \"a/b\" is no name for a folder"],
+            ),
             (vec!["steps.x=1"], vec!["steps.x: steps is a value"]),
-            (vec!["steps"], vec!["\"steps\" is no override; write key=value"]),
+            (
+                vec!["steps"],
+                vec!["\"steps\" is no override; write key=value"],
+            ),
         ] {
             let message = error(TEXT, &overrides);
             assert!(!message.contains('\n'), "{message}");

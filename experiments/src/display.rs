@@ -47,9 +47,10 @@ impl Display {
         let label = format!("seed {seed:>width$}", width = self.width);
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(self.steps));
-            let style = ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim} {percent:>3} %  {msg}")
-                .expect("the template is a constant")
-                .progress_chars("━━─");
+            let style =
+                ProgressStyle::with_template("{prefix}  {bar:24.cyan/dim} {percent:>3} %  {msg}")
+                    .expect("the template is a constant")
+                    .progress_chars("━━─");
             bar.set_style(style);
             bar.set_prefix(label.clone());
             bar
@@ -89,10 +90,17 @@ impl SeedDisplay<'_> {
                 bar.set_position(progress.step);
                 bar.set_message(message);
             }
-            None if progress.evaluated.is_some() && self.last_line.elapsed() >= Self::LINE_EVERY => {
+            None if progress.evaluated.is_some()
+                && self.last_line.elapsed() >= Self::LINE_EVERY =>
+            {
                 self.last_line = Instant::now();
                 let (step, steps) = (thousands(progress.step), thousands(steps));
-                eprintln!("{}  {step:>width$} of {steps} steps  {}", self.label, message.trim_end(), width = steps.len());
+                eprintln!(
+                    "{}  {step:>width$} of {steps} steps  {}",
+                    self.label,
+                    message.trim_end(),
+                    width = steps.len()
+                );
             }
             None => {}
         }

@@ -1,7 +1,7 @@
 //! An experiment as a folder: started, resumed, several seeds side by side.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use thorndike_core::{EnvSpec, Registry};
 use crate::config::Config;
 use crate::display::Display;
 use crate::run::{Halt, Run, build, seed_dir, verified_checkpoint};
+use crate::runs;
 use crate::text::{duration, thousands};
 
 /// The resolved configuration, below the folder of an experiment.
@@ -88,7 +89,9 @@ impl Plan {
             None => "no time limit".into(),
         };
         let held = self.bytes.saturating_mul(self.jobs as u64);
-        let free = available().map_or(String::new(), |free| format!(" of {} available", human(free)));
+        let free = available().map_or(String::new(), |free| {
+            format!(" of {} available", human(free))
+        });
         let at_a_time = if self.jobs < config.seeds.len() {
             format!(", {} at a time", self.jobs)
         } else {
@@ -138,7 +141,7 @@ impl Experiment {
 
     fn claim(config: &Config, dir: &Path, force: bool) -> Result<File> {
         let lock = lock(dir)?;
-        let old = seed_folders(dir)?;
+        let old = runs::seed_folders(dir)?;
         if !old.is_empty() && !force {
             bail!(
                 "{} holds another run; `thorndike resume {}` goes on with it, --force replaces it",
@@ -160,7 +163,7 @@ impl Experiment {
     /// If there is none, it is in use, or a checkpoint is damaged.
     pub fn open(dir: &Path, registry: &Registry) -> Result<Self> {
         let path = dir.join(CONFIG);
-        if !path.is_file() || seed_folders(dir)?.is_empty() {
+        if !path.is_file() || runs::seed_folders(dir)?.is_empty() {
             bail!(
                 "{} holds no run; give a folder that `thorndike train` made, such as results/NAME",
                 dir.display()
@@ -188,7 +191,9 @@ impl Experiment {
         crossbeam::thread::scope(|scope| {
             for _ in 0..jobs.clamp(1, self.config.seeds.len()) {
                 scope.spawn(|_| {
-                    while let Some(&seed) = self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some(&seed) =
+                        self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
                         let result = self.run_seed(seed, registry, &display, stop);
                         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                         match result {
@@ -231,7 +236,9 @@ impl Experiment {
                 last = progress;
             })?;
             let word = match halt {
-                Halt::Stopped => format!("stopped at step {}, checkpoint saved", thousands(last.step)),
+                Halt::Stopped => {
+                    format!("stopped at step {}, checkpoint saved", thousands(last.step))
+                }
                 Halt::Finished => format!(
                     "finished in {}: mean return {:.2} over {} greedy episodes",
                     duration(started.elapsed().as_secs_f64()),
@@ -266,25 +273,6 @@ pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Folders of seeds below that of an experiment.
-fn seed_folders(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).with_context(|| format!("{}", dir.display())),
-    };
-    let mut folders = Vec::new();
-    for entry in entries {
-        let entry = entry.with_context(|| format!("{}", dir.display()))?;
-        let name = entry.file_name();
-        let seed = name.to_str().and_then(|name| name.strip_prefix("seed-"));
-        if seed.is_some_and(|seed| seed.parse::<u64>().is_ok()) && entry.path().is_dir() {
-            folders.push(entry.path());
-        }
-    }
-    Ok(folders)
-}
-
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.
 fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut missing: Vec<PathBuf> = dir
@@ -303,7 +291,9 @@ fn lock(dir: &Path) -> Result<File> {
     let file = File::create(&path).with_context(|| format!("{}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(anyhow!("{} is in use by another process", dir.display())),
+        Err(TryLockError::WouldBlock) => {
+            Err(anyhow!("{} is in use by another process", dir.display()))
+        }
         Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{}", path.display())),
     }
 }

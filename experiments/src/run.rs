@@ -9,9 +9,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thorndike_core::{
-    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry, Result, Seeds, Trainer,
-    VectorEnv, checkpoint, evaluate,
+    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry,
+    Result, Seeds, Trainer, VectorEnv, checkpoint, evaluate,
 };
+use thorndike_tabular::exact::Solver;
 
 use crate::config::Config;
 use crate::sink::RunLog;
@@ -90,8 +91,12 @@ pub struct SeedSummary {
     pub final_return_std: f64,
     /// Its episodes.
     pub final_episodes: usize,
+    /// Mean return of the last 100 episodes of learning, exploration included.
+    pub learning_return: Option<f64>,
     /// The one action that was always taken in it, if there was only one.
     pub only_action: Option<i32>,
+    /// Expected return of the final greedy policy, computed from the dynamics where they are known: no luck in it.
+    pub exact_return: Option<f64>,
     /// Seconds of work, evaluation and checkpoints included.
     pub seconds: f64,
 }
@@ -156,7 +161,11 @@ pub fn evaluation_limit(config: &Config, registry: &Registry) -> Result<(EnvSpec
 ///
 /// # Errors
 /// If it is damaged or of another configuration or seed.
-pub fn verified_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(PathBuf, bool)>> {
+pub fn verified_checkpoint(
+    dir: &Path,
+    config: &Config,
+    seed: u64,
+) -> Result<Option<(PathBuf, bool)>> {
     Ok(find_checkpoint(dir, config, seed)?.map(|(path, meta)| (path, meta.finished)))
 }
 
@@ -166,9 +175,13 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
     };
     let manifest = checkpoint::open(&path)?;
     let wrong = |what: String| Error::checkpoint(path.join("manifest.json"), what);
-    let meta: Meta = serde_json::from_value(manifest.meta).map_err(|e| wrong(format!("is not of a run: {e}")))?;
+    let meta: Meta = serde_json::from_value(manifest.meta)
+        .map_err(|e| wrong(format!("is not of a run: {e}")))?;
     if meta.seed != seed {
-        return Err(wrong(format!("is of seed {}, not of seed {seed}", meta.seed)));
+        return Err(wrong(format!(
+            "is of seed {}, not of seed {seed}",
+            meta.seed
+        )));
     }
     if meta.config != digest(config) {
         return Err(wrong(
@@ -183,9 +196,18 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
 /// Hash of all that decides what a run does at a step. More steps, other seeds and another spacing of
 /// checkpoints are free to change.
 fn digest(config: &Config) -> String {
-    let parts = serde_json::json!([config.env, config.agent, config.device, config.eval, config.log_every_steps]);
+    let parts = serde_json::json!([
+        config.env,
+        config.agent,
+        config.device,
+        config.eval,
+        config.log_every_steps
+    ]);
     let hash = Sha256::digest(parts.to_string());
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl<'a> Run<'a> {
@@ -193,7 +215,12 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// If something cannot be built, read or written.
-    pub fn open(config: &'a Config, registry: &'a Registry, experiment: &Path, seed: u64) -> Result<Self> {
+    pub fn open(
+        config: &'a Config,
+        registry: &'a Registry,
+        experiment: &Path,
+        seed: u64,
+    ) -> Result<Self> {
         let dir = seed_dir(experiment, seed);
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         let (_, mut trainer) = build(config, registry, seed)?;
@@ -240,7 +267,11 @@ impl<'a> Run<'a> {
         if self.finished {
             return Ok(Halt::Finished);
         }
-        let (eval, save, end) = (self.config.eval.every_steps, self.config.save.every_steps, self.config.steps);
+        let (eval, save, end) = (
+            self.config.eval.every_steps,
+            self.config.save.every_steps,
+            self.config.steps,
+        );
         let after = |every: EnvSteps, step: EnvSteps| (step / every + 1).saturating_mul(every);
         let mut clock = Clock::start(self.trainer.step());
         while self.trainer.step() < end {
@@ -278,7 +309,12 @@ impl<'a> Run<'a> {
         let step = self.trainer.step();
         self.log.record(&Event::Finished { step })?;
         self.save(clock.seconds(), true)?;
-        self.summarise(&evaluation, self.seconds_before + clock.seconds())?;
+        let exact_return = self.exact_return()?;
+        self.summarise(
+            &evaluation,
+            exact_return,
+            self.seconds_before + clock.seconds(),
+        )?;
         self.finished = true;
         report(self.progress(&clock, Some(evaluation.mean())));
         Ok(Halt::Finished)
@@ -321,14 +357,36 @@ impl<'a> Run<'a> {
         checkpoint::prune(&root, self.config.save.keep)
     }
 
-    fn summarise(&self, evaluation: &Evaluation, seconds: f64) -> Result<()> {
+    /// Expected return of the greedy policy, where the dynamics are known and one state is one observation.
+    fn exact_return(&mut self) -> Result<Option<f64>> {
+        let env = &self.config.env;
+        let (spec, limit) = evaluation_limit(self.config, self.registry)?;
+        if spec.num_states("").is_err() || spec.action_repeat > 1 {
+            return Ok(None);
+        }
+        let Some(mdp) = self.registry.make_finite(&env.id, &env.params)? else {
+            return Ok(None);
+        };
+        let solver = Solver::new(&*mdp)?;
+        let policy = solver.played_by(self.trainer.agent());
+        solver.policy_return(&policy, Some(limit)).map(Some)
+    }
+
+    fn summarise(
+        &self,
+        evaluation: &Evaluation,
+        exact_return: Option<f64>,
+        seconds: f64,
+    ) -> Result<()> {
         let summary = SeedSummary {
             seed: self.seed,
             steps: self.trainer.step(),
             final_return: evaluation.mean(),
             final_return_std: evaluation.std(),
             final_episodes: evaluation.returns.len(),
+            learning_return: self.log.recent_return(),
             only_action: evaluation.only_action,
+            exact_return,
             seconds,
         };
         let text = serde_json::to_vec_pretty(&summary).map_err(|e| Error::Backend(Box::new(e)))?;

@@ -228,7 +228,7 @@ fn folder_name(folder: &Path) -> String {
 }
 
 /// Folders called `seed-<n>`, by ascending number.
-fn seed_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+pub(crate) fn seed_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
     let entries = fs::read_dir(folder)
         .with_context(|| format!("cannot read results folder {}", folder.display()))?;
     let mut found = Vec::new();
@@ -386,7 +386,7 @@ impl SeedRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thorndike_core::Event;
+    use thorndike_core::{Event, Seeds, rand::RngExt};
 
     fn results(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -596,5 +596,32 @@ mod tests {
             "{:?}",
             experiment.warnings
         );
+    }
+
+    #[test]
+    fn no_damage_panics() {
+        let text = format!(
+            "{STARTED}\n{EPISODE}\n{}\n{}\n",
+            r#"{"event":"scalar","step":30,"name":"loss/td","value":0.1}"#,
+            r#"{"event":"evaluated","step":40,"returns":[1.5,-2.0],"lengths":[3,4]}"#
+        );
+        let folder = results(&[("seed-1", "")]);
+        let file = folder.path().join("seed-1/events.jsonl");
+        let mut rng = Seeds::new(9).stream("damage", 0);
+        let mut read = 0;
+        for _ in 0..2_000 {
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                match rng.random_range(0..3) {
+                    0 => bytes[at] = rng.random(),
+                    1 => bytes.truncate(at + 1),
+                    _ => bytes.insert(at, b"{}[]\",:-e9\n"[rng.random_range(0..11)]),
+                }
+            }
+            fs::write(&file, bytes).unwrap();
+            read += usize::from(Experiment::read(folder.path()).is_ok());
+        }
+        assert!((1..2_000).contains(&read), "{read} of 2000 were readable");
     }
 }

@@ -289,38 +289,51 @@ pub fn aggregate(
         .collect()
 }
 
-/// Mean of the last `window` values at each of the given points, at most `limit` points evenly spread.
-///
-/// Only the past is averaged, so no point shows what was learned later. The first points average what there is.
-pub fn trailing_mean(curve: &[(u64, f64)], window: usize, limit: usize) -> Curve {
-    let ends: Vec<usize> = (1..=curve.len()).collect();
-    thin(&ends, limit)
-        .into_iter()
-        .map(|end| {
-            let last = &curve[end.saturating_sub(window.max(1))..end];
-            let sum: f64 = last.iter().map(|&(_, value)| value).sum();
-            (curve[end - 1].0, sum / last.len() as f64)
-        })
-        .collect()
-}
-
-/// Mean per bin, the range of steps cut into `bins` of equal width; empty bins are left out. A point stands at the last
-/// step of its bin that has a value.
-pub fn binned_mean(curve: &[(u64, f64)], bins: usize) -> Curve {
+/// Ends, as exclusive indices, of at most `bins` runs of points that cover equal ranges of steps; empty ranges are left
+/// out. Every point is its own if there are no more points than bins.
+fn bin_ends(curve: &[(u64, f64)], bins: usize) -> Vec<usize> {
     let (Some(&(first, _)), Some(&(last, _))) = (curve.first(), curve.last()) else {
         return Vec::new();
     };
     if curve.len() <= bins {
-        return curve.to_vec();
+        return (1..=curve.len()).collect();
     }
     let width = ((last - first) / bins.max(1) as u64 + 1) as f64;
     let bin = |step: u64| ((step - first) as f64 / width) as u64;
     curve
         .chunk_by(|a, b| bin(a.0) == bin(b.0))
-        .map(|points| {
-            let sum: f64 = points.iter().map(|&(_, value)| value).sum();
-            (points[points.len() - 1].0, sum / points.len() as f64)
+        .scan(0, |end, points| {
+            *end += points.len();
+            Some(*end)
         })
+        .collect()
+}
+
+/// Mean of the last `window` values, at no more than `limit` points evenly spread over the steps, the last one included.
+///
+/// Only the past is averaged, so no point shows what was learned later. The first points average what there is.
+pub fn trailing_mean(curve: &[(u64, f64)], window: usize, limit: usize) -> Curve {
+    let mean_to = |end: usize| {
+        let last = &curve[end.saturating_sub(window.max(1))..end];
+        let sum: f64 = last.iter().map(|&(_, value)| value).sum();
+        (curve[end - 1].0, sum / last.len() as f64)
+    };
+    bin_ends(curve, limit).into_iter().map(mean_to).collect()
+}
+
+/// Mean per bin, the steps cut into no more than `bins` of equal width. A point stands at the last step of its bin that
+/// has a value.
+pub fn binned_mean(curve: &[(u64, f64)], bins: usize) -> Curve {
+    let mut start = 0;
+    let mut mean_to = |end: usize| {
+        let points = &curve[start..end];
+        start = end;
+        let sum: f64 = points.iter().map(|&(_, value)| value).sum();
+        (curve[end - 1].0, sum / points.len() as f64)
+    };
+    bin_ends(curve, bins)
+        .into_iter()
+        .map(&mut mean_to)
         .collect()
 }
 
@@ -713,7 +726,20 @@ mod tests {
             [(1, 0.0), (2, 0.0), (3, 2.0), (4, 3.0)]
         );
         assert_eq!(trailing_mean(&curve, 1, 100), curve);
-        assert_eq!(trailing_mean(&curve, 2, 2), [(1, 0.0), (4, 4.5)]);
+        assert_eq!(trailing_mean(&curve, 2, 2), [(2, 0.0), (4, 4.5)]);
+    }
+
+    #[test]
+    fn points_of_a_trailing_mean_are_spread_over_steps_not_episodes() {
+        // Ten long episodes, then a thousand short ones in as many steps.
+        let long = (1..=10).map(|i| (i * 100, 0.0));
+        let curve: Curve = long.chain((1..=1000).map(|i| (1000 + i, 1.0))).collect();
+        let points = trailing_mean(&curve, 1, 20);
+        // Half of the points; the tenth long episode shares its bin with the first short ones.
+        assert_eq!(points.len(), 20);
+        assert_eq!(points.iter().filter(|point| point.1 == 0.0).count(), 9);
+        assert_eq!(points.last(), Some(&(2000, 1.0)));
+        assert_eq!(trailing_mean(&curve, 4, 1), [(2000, 1.0)]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Summary {
                 .evaluations
                 .last()
                 .map(|evaluation| stats::mean(&evaluation.returns)),
-            false => stats::trailing_mean(&run.episode_curve(), window, usize::MAX)
+            false => stats::trailing_mean(&run.episode_curve(), window, 1)
                 .last()
                 .map(|point| point.1),
         };

@@ -81,7 +81,10 @@ impl Dqn {
     /// observations.
     pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         let build = |scope: &mut Scope<'_>, space: &Space| {
-            config.extractor.build(scope, space).map_err(|e| e.under("extractor"))
+            config
+                .extractor
+                .build(scope, space)
+                .map_err(|e| e.under("extractor"))
         };
         Self::build(config, ctx, &build, Passes::Fast)
     }
@@ -109,12 +112,18 @@ impl Dqn {
         config.check(ctx.spec)?;
         let device = find_device(ctx.device)?;
         let replay_config = config.core_replay();
-        check_fits("replay.capacity", "the replay memory", replay_config.bytes(ctx.spec))?;
+        check_fits(
+            "replay.capacity",
+            "the replay memory",
+            replay_config.bytes(ctx.spec),
+        )?;
         let network = || QNetwork::new(extractor, config.dueling, passes, ctx, device);
         let (mut online, target) = (network()?, network()?);
         online.enable_gradients();
-        let optimizer = Optimizer::new(&config.optimizer, online.params()).map_err(|e| e.under("optimizer"))?;
-        let replay = Replay::new(&replay_config, ctx.spec, config.gamma as f32).map_err(|e| e.under("replay"))?;
+        let optimizer =
+            Optimizer::new(&config.optimizer, online.params()).map_err(|e| e.under("optimizer"))?;
+        let replay = Replay::new(&replay_config, ctx.spec, config.gamma as f32)
+            .map_err(|e| e.under("replay"))?;
         Ok(Self {
             online,
             target,
@@ -152,21 +161,41 @@ impl Dqn {
 
     /// One update from one batch.
     fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
-        let Room { batch, selector, targets, d_q, td_abs, .. } = &mut self.room;
-        self.replay.sample_into(&mut self.state.replay, self.state.env_steps, batch);
+        let Room {
+            batch,
+            selector,
+            targets,
+            d_q,
+            td_abs,
+            ..
+        } = &mut self.room;
+        self.replay
+            .sample_into(&mut self.state.replay, self.state.env_steps, batch);
 
         if self.config.double {
             selector.clear();
             selector.extend_from_slice(self.online.q_values(&batch.next_obs));
         }
         let q_target = self.target.q_values(&batch.next_obs);
-        let selector = if self.config.double { selector } else { q_target };
+        let selector = if self.config.double {
+            selector
+        } else {
+            q_target
+        };
         next_values(q_target, selector, self.num_actions, targets);
         td_targets(&batch.rewards, &batch.discounts, targets);
 
         let q = self.online.forward(&batch.obs);
         let actions = batch.actions.as_slice();
-        let loss = td_loss(self.config.loss, q, actions, targets, &batch.weights, d_q, td_abs);
+        let loss = td_loss(
+            self.config.loss,
+            q,
+            actions,
+            targets,
+            &batch.weights,
+            d_q,
+            td_abs,
+        );
         self.state.updates += 1;
         if !loss.is_finite() {
             return Err(Error::Diverged {
@@ -181,17 +210,25 @@ impl Dqn {
         }
         self.online.backward(d_q);
         if report || self.config.max_grad_norm.is_some() {
-            let norm = self.online.clip_gradient(self.config.max_grad_norm.unwrap_or(f64::INFINITY));
+            let norm = self
+                .online
+                .clip_gradient(self.config.max_grad_norm.unwrap_or(f64::INFINITY));
             log_if(report, log, "grad/norm", norm)?;
         }
         let step = self.state.env_steps;
-        self.online.change(|params| self.optimizer.step(params, step));
+        self.online
+            .change(|params| self.optimizer.step(params, step));
         self.replay.update_priorities(&batch.indices, td_abs);
         log_if(report, log, "explore/epsilon", self.epsilon())?;
         match self.config.target {
-            TargetConfig::EveryUpdates { updates } if self.state.updates.is_multiple_of(updates) => self.copy_target(),
+            TargetConfig::EveryUpdates { updates }
+                if self.state.updates.is_multiple_of(updates) =>
+            {
+                self.copy_target()
+            }
             TargetConfig::Soft { tau } => {
-                self.target.change(|target| target.lerp_from(self.online.params(), tau));
+                self.target
+                    .change(|target| target.lerp_from(self.online.params(), tau));
             }
             _ => {}
         }
@@ -199,13 +236,18 @@ impl Dqn {
     }
 
     fn copy_target(&mut self) {
-        self.target.change(|target| target.copy_from(self.online.params()));
+        self.target
+            .change(|target| target.copy_from(self.online.params()));
     }
 }
 
 /// Reports a number in the update that was chosen for it.
 fn log_if(report: bool, log: &mut Log<'_>, name: &'static str, value: f64) -> Result<()> {
-    if report { log.scalar(name, value) } else { Ok(()) }
+    if report {
+        log.scalar(name, value)
+    } else {
+        Ok(())
+    }
 }
 
 fn mean(values: &[f32]) -> f64 {
@@ -241,7 +283,10 @@ impl Agent for Dqn {
         let steps = transitions.len() as EnvSteps;
         state.env_steps += steps;
         // Only steps after the warm-up count, so that 16 environments learn as often as one.
-        let learning = state.env_steps.saturating_sub(self.config.warmup_steps).min(steps);
+        let learning = state
+            .env_steps
+            .saturating_sub(self.config.warmup_steps)
+            .min(steps);
         if learning > 0 && self.replay.len() >= self.config.batch_size {
             state.untrained_steps += learning;
             state.target_age_steps += learning;
@@ -265,19 +310,23 @@ impl Agent for Dqn {
     }
 
     fn save(&self, dir: &Path) -> Result<()> {
-        self.online.params().save(&dir.join("weights.safetensors"))?;
+        self.online
+            .params()
+            .save(&dir.join("weights.safetensors"))?;
         self.target.params().save(&dir.join("target.safetensors"))?;
         self.optimizer.save(&dir.join("optimizer.safetensors"))?;
         self.replay.save(&dir.join("replay.bin"))?;
         let path = dir.join("state.json");
-        let json = serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
+        let json =
+            serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
         fs::write(&path, json).map_err(Error::io(path))
     }
 
     fn load(&mut self, dir: &Path) -> Result<()> {
         let path = dir.join("state.json");
         let json = fs::read(&path).map_err(Error::io(&path))?;
-        let state = serde_json::from_slice(&json).map_err(|e| Error::checkpoint(&path, e.to_string()))?;
+        let state =
+            serde_json::from_slice(&json).map_err(|e| Error::checkpoint(&path, e.to_string()))?;
         self.load_policy(dir)?;
         self.target.load(&dir.join("target.safetensors"))?;
         self.optimizer.load(&dir.join("optimizer.safetensors"))?;
@@ -291,7 +340,10 @@ impl Agent for Dqn {
     }
 
     fn memory(&self) -> u64 {
-        self.replay.bytes() + self.online.params().bytes() + self.target.params().bytes() + self.optimizer.bytes()
+        self.replay.bytes()
+            + self.online.params().bytes()
+            + self.target.params().bytes()
+            + self.optimizer.bytes()
     }
 
     fn describe(&self) -> String {
@@ -304,7 +356,9 @@ mod tests {
     use super::*;
     use crate::Loss;
     use thorndike_core::rand::RngExt;
-    use thorndike_core::{Device, Env, EnvOptions, Schedule, Seeds, Step, SyncVectorEnv, VectorEnv};
+    use thorndike_core::{
+        Device, Env, EnvOptions, Schedule, Seeds, Step, SyncVectorEnv, VectorEnv,
+    };
     use thorndike_nets::tch::{Kind, Tensor};
     use thorndike_nets::{AdamConfig, OptimConfig};
 
@@ -326,7 +380,11 @@ mod tests {
         }
         fn step(&self, [at, wind]: &mut [f32; 2], action: usize, rng: &mut Rng) -> Step {
             *at += 0.3 * (action as f32 - 1.0) + 0.1 * *wind + 0.1 * rng.random::<f32>();
-            if at.abs() > 1.0 { Step::terminal(*at) } else { Step::running(0.1 * *at) }
+            if at.abs() > 1.0 {
+                Step::terminal(*at)
+            } else {
+                Step::running(0.1 * *at)
+            }
         }
         fn observe(&self, state: &[f32; 2], obs: &mut [f32]) {
             obs.copy_from_slice(state);
@@ -336,14 +394,20 @@ mod tests {
     fn config(json: serde_json::Value) -> DqnConfig {
         let mut all = serde_json::json!({"batch_size": 16, "warmup_steps": 50, "train_every_steps": 1,
             "replay": {"capacity": 500}, "extractor": {"kind": "mlp", "hidden": [20, 10]}});
-        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        all.as_object_mut()
+            .unwrap()
+            .extend(json.as_object().unwrap().clone());
         serde_json::from_value(all).unwrap()
     }
 
     fn built(config: &DqnConfig, passes: Passes) -> (Dqn, SyncVectorEnv<Walk>) {
         let seeds = Seeds::new(11);
         let envs = SyncVectorEnv::new(Walk, &EnvOptions::default(), seeds).unwrap();
-        let ctx = BuildContext { spec: envs.spec(), seeds, device: Device::Cpu };
+        let ctx = BuildContext {
+            spec: envs.spec(),
+            seeds,
+            device: Device::Cpu,
+        };
         let extractor = |scope: &mut Scope<'_>, space: &Space| config.extractor.build(scope, space);
         (Dqn::build(config, &ctx, &extractor, passes).unwrap(), envs)
     }
@@ -366,7 +430,9 @@ mod tests {
     fn variants() -> [DqnConfig; 3] {
         [
             config(serde_json::json!({"loss": "huber", "max_grad_norm": 0.1})),
-            config(serde_json::json!({"double": true, "n_step": 3, "target": {"kind": "soft", "tau": 0.1}})),
+            config(
+                serde_json::json!({"double": true, "n_step": 3, "target": {"kind": "soft", "tau": 0.1}}),
+            ),
             config(serde_json::json!({"dueling": true, "double": true,
                 "replay": {"capacity": 500, "sampler": {"kind": "prioritized"}},
                 "target": {"kind": "every-updates", "updates": 7}})),
@@ -377,7 +443,10 @@ mod tests {
     fn fast_passes_learn_what_libtorch_passes_learn() {
         for config in variants() {
             // Random actions, so that rounding cannot lead the two into different states.
-            let config = DqnConfig { epsilon: Schedule::constant(1.0), ..config };
+            let config = DqnConfig {
+                epsilon: Schedule::constant(1.0),
+                ..config
+            };
             let (mut fast, mut fast_envs) = built(&config, Passes::Fast);
             let (mut graph, mut graph_envs) = built(&config, Passes::Graph);
             assert!(fast.describe().ends_with("fast passes for ReLU layers"));
@@ -386,7 +455,11 @@ mod tests {
             run(&mut fast, &mut fast_envs, 90);
             run(&mut graph, &mut graph_envs, 90);
             assert_eq!(fast.state.updates, 40);
-            let changed = weights(&fast.online).iter().zip(&before).filter(|(a, b)| a != b).count();
+            let changed = weights(&fast.online)
+                .iter()
+                .zip(&before)
+                .filter(|(a, b)| a != b)
+                .count();
             assert!(changed > before.len() / 2, "weights learn");
             for (a, b) in [(&fast.online, &graph.online), (&fast.target, &graph.target)] {
                 for (a, b) in weights(a).iter().zip(weights(b)) {
@@ -410,11 +483,18 @@ mod tests {
         let q_target = q(&mut twin.target, target, &batch.next_obs);
         let q_online = q(&mut twin.online, start, &batch.next_obs);
         let selector = if config.double { &q_online } else { &q_target };
-        let v_next = q_target.gather(1, &selector.argmax(1, true), false).squeeze_dim(1);
+        let v_next = q_target
+            .gather(1, &selector.argmax(1, true), false)
+            .squeeze_dim(1);
         let targets = floats(&batch.rewards) + floats(&batch.discounts) * v_next;
         // The loss as a function of the Q-values alone; `backward` carries its gradient on to the weights.
         let values = q(&mut twin.online, start, &batch.obs).set_requires_grad(true);
-        let chosen: Vec<i64> = batch.actions.as_slice::<i32>().iter().map(|&a| i64::from(a)).collect();
+        let chosen: Vec<i64> = batch
+            .actions
+            .as_slice::<i32>()
+            .iter()
+            .map(|&a| i64::from(a))
+            .collect();
         let actions = Tensor::from_slice(&chosen).view([rows, 1]);
         let td_error = values.gather(1, &actions, false).squeeze_dim(1) - targets;
         let each = match config.loss {
@@ -430,7 +510,9 @@ mod tests {
         twin.online.backward(&d_q);
         let gradient = twin.online.params().gradient().copy();
         let norm = gradient.norm().double_value(&[]);
-        let scale = config.max_grad_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        let scale = config
+            .max_grad_norm
+            .map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
         // Adam's first step: the corrected moments are g and g².
         let g = gradient * scale;
         let step = &g / (g.abs() + 1e-8) * 2.5e-4;
@@ -458,15 +540,22 @@ mod tests {
     #[test]
     fn target_follows_as_configured() {
         let copied = |target: serde_json::Value, steps| {
-            let (mut agent, mut envs) = built(&config(serde_json::json!({"target": target})), Passes::Fast);
+            let (mut agent, mut envs) =
+                built(&config(serde_json::json!({"target": target})), Passes::Fast);
             run(&mut agent, &mut envs, steps);
             weights(&agent.online) == weights(&agent.target)
         };
         // Steps 51, 52, … learn.
         let by_updates = serde_json::json!({"kind": "every-updates", "updates": 3});
-        assert!(!copied(by_updates.clone(), 52) && copied(by_updates.clone(), 53) && !copied(by_updates, 54));
+        assert!(
+            !copied(by_updates.clone(), 52)
+                && copied(by_updates.clone(), 53)
+                && !copied(by_updates, 54)
+        );
         let by_steps = serde_json::json!({"kind": "every-steps", "steps": 5});
-        assert!(!copied(by_steps.clone(), 54) && copied(by_steps.clone(), 55) && !copied(by_steps, 56));
+        assert!(
+            !copied(by_steps.clone(), 54) && copied(by_steps.clone(), 55) && !copied(by_steps, 56)
+        );
     }
 
     #[test]
@@ -484,7 +573,10 @@ mod tests {
     #[test]
     fn a_loss_that_is_no_number_stops_before_the_weights_change() {
         let optimizer = OptimConfig::Adam(AdamConfig::default());
-        let config = DqnConfig { optimizer, ..config(serde_json::json!({})) };
+        let config = DqnConfig {
+            optimizer,
+            ..config(serde_json::json!({}))
+        };
         let (mut agent, mut envs) = built(&config, Passes::Fast);
         run(&mut agent, &mut envs, 60);
         agent.target.change(|params| {
@@ -492,7 +584,10 @@ mod tests {
         });
         let before = weights(&agent.online);
         let error = agent.learn(&mut Log::new(&mut (), 60, false)).unwrap_err();
-        assert_eq!(error.to_string(), "the loss of update 11 is NaN at environment step 60");
+        assert_eq!(
+            error.to_string(),
+            "the loss of update 11 is NaN at environment step 60"
+        );
         assert_eq!(weights(&agent.online), before);
     }
 }

@@ -132,19 +132,34 @@ impl DqnConfig {
         check_range("gamma", self.gamma, 0.0..=1.0)?;
         self.optimizer.check().map_err(|e| e.under("optimizer"))?;
         check_range("batch_size", self.batch_size, 1..=Self::MAX_BATCH)?;
-        check_range("train_every_steps", self.train_every_steps, 1..=EnvSteps::MAX)?;
+        check_range(
+            "train_every_steps",
+            self.train_every_steps,
+            1..=EnvSteps::MAX,
+        )?;
         check_range("updates_per_train", self.updates_per_train, 1..=1_000_000)?;
         self.target.check().map_err(|e| e.under("target"))?;
-        if let Some(norm) = self.max_grad_norm.filter(|norm| !(*norm > 0.0 && norm.is_finite())) {
-            return Err(Error::config("max_grad_norm", format!("{norm} is out of range; give a number above 0")));
+        if let Some(norm) = self
+            .max_grad_norm
+            .filter(|norm| !(*norm > 0.0 && norm.is_finite()))
+        {
+            return Err(Error::config(
+                "max_grad_norm",
+                format!("{norm} is out of range; give a number above 0"),
+            ));
         }
         self.epsilon.check("epsilon", 0.0, 1.0)?;
-        self.core_replay().check(spec).map_err(|error| match error {
-            Error::Config { key, what } if key == "n_step" => Error::Config { key, what },
-            other => other.under("replay"),
-        })?;
+        self.core_replay()
+            .check(spec)
+            .map_err(|error| match error {
+                Error::Config { key, what } if key == "n_step" => Error::Config { key, what },
+                other => other.under("replay"),
+            })?;
         if self.batch_size > self.replay.capacity {
-            let what = format!("{} is out of range; give 1 to {}, the replay's capacity", self.batch_size, self.replay.capacity);
+            let what = format!(
+                "{} is out of range; give 1 to {}, the replay's capacity",
+                self.batch_size, self.replay.capacity
+            );
             return Err(Error::config("batch_size", what));
         }
         Ok(())
@@ -166,9 +181,10 @@ impl TargetConfig {
             Self::EverySteps { steps } => check_range("steps", steps, 1..=EnvSteps::MAX),
             Self::EveryUpdates { updates } => check_range("updates", updates, 1..=u64::MAX),
             Self::Soft { tau } if tau > 0.0 && tau <= 1.0 => Ok(()),
-            Self::Soft { tau } => {
-                Err(Error::config("tau", format!("{tau} is out of range; give a number above 0 and at most 1")))
-            }
+            Self::Soft { tau } => Err(Error::config(
+                "tau",
+                format!("{tau} is out of range; give a number above 0 and at most 1"),
+            )),
         }
     }
 }
@@ -201,7 +217,10 @@ mod tests {
     fn defaults_are_accepted_and_survive_being_written() {
         let config = parse("{}").unwrap();
         assert_eq!(config, DqnConfig::default());
-        assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+        assert_eq!(
+            parse(&serde_json::to_string(&config).unwrap()).unwrap(),
+            config
+        );
     }
 
     #[test]
@@ -215,7 +234,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.target, TargetConfig::Soft { tau: 0.005 });
         assert_eq!(config.epsilon, Schedule::constant(0.1));
-        assert_eq!(parse(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+        assert_eq!(
+            parse(&serde_json::to_string(&config).unwrap()).unwrap(),
+            config
+        );
     }
 
     #[test]
@@ -235,18 +257,42 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused_with_key_and_range() {
         for (json, message) in [
-            (r#"{"gamma": 1.5}"#, "gamma: 1.5 is out of range; give 0 to 1"),
-            (r#"{"batch_size": 0}"#, "batch_size: 0 is out of range; give 1 to 65536"),
-            (r#"{"batch_size": 20000}"#, "batch_size: 20000 is out of range; give 1 to 10000, the replay's capacity"),
-            (r#"{"train_every_steps": 0}"#, "train_every_steps: 0 is out of range; give 1 to 18446744073709551615"),
-            (r#"{"epsilon": 1.5}"#, "epsilon: 1.5 is out of range; give 0 to 1"),
-            (r#"{"max_grad_norm": 0}"#, "max_grad_norm: 0 is out of range; give a number above 0"),
+            (
+                r#"{"gamma": 1.5}"#,
+                "gamma: 1.5 is out of range; give 0 to 1",
+            ),
+            (
+                r#"{"batch_size": 0}"#,
+                "batch_size: 0 is out of range; give 1 to 65536",
+            ),
+            (
+                r#"{"batch_size": 20000}"#,
+                "batch_size: 20000 is out of range; give 1 to 10000, the replay's capacity",
+            ),
+            (
+                r#"{"train_every_steps": 0}"#,
+                "train_every_steps: 0 is out of range; give 1 to 18446744073709551615",
+            ),
+            (
+                r#"{"epsilon": 1.5}"#,
+                "epsilon: 1.5 is out of range; give 0 to 1",
+            ),
+            (
+                r#"{"max_grad_norm": 0}"#,
+                "max_grad_norm: 0 is out of range; give a number above 0",
+            ),
             (
                 r#"{"target": {"kind": "soft", "tau": 0}}"#,
                 "target.tau: 0 is out of range; give a number above 0 and at most 1",
             ),
-            (r#"{"n_step": 0}"#, "n_step: 0 is out of range; give 1 to 1024"),
-            (r#"{"replay": {"capacity": 1}}"#, "replay.capacity: 1 is out of range"),
+            (
+                r#"{"n_step": 0}"#,
+                "n_step: 0 is out of range; give 1 to 1024",
+            ),
+            (
+                r#"{"replay": {"capacity": 1}}"#,
+                "replay.capacity: 1 is out of range",
+            ),
             (
                 r#"{"optimizer": {"kind": "adam", "learning_rate": -1}}"#,
                 "optimizer.learning_rate: -1 is out of range; give 0 to 10",

@@ -20,7 +20,12 @@ mod tests {
 
     fn drawn(epsilon: f64) -> Vec<Option<i32>> {
         let mut choices = vec![None; 30_000];
-        draw(&mut Seeds::new(4).stream("test", 0), epsilon, 3, &mut choices);
+        draw(
+            &mut Seeds::new(4).stream("test", 0),
+            epsilon,
+            3,
+            &mut choices,
+        );
         choices
     }
 
@@ -43,8 +48,16 @@ mod tests {
     #[test]
     fn draws_are_value_stable() {
         let mut choices = [None; 8];
-        draw(&mut Seeds::new(1).stream("agent/explore", 0), 0.5, 4, &mut choices);
+        draw(
+            &mut Seeds::new(1).stream("agent/explore", 0),
+            0.5,
+            4,
+            &mut choices,
+        );
         let expected = [None, None, Some(2), None, Some(1), None, Some(1), Some(0)];
-        assert_eq!(choices, expected, "published results depend on these values");
+        assert_eq!(
+            choices, expected,
+            "published results depend on these values"
+        );
     }
 }

@@ -53,7 +53,9 @@ pub fn argmax(values: &[f32]) -> usize {
 pub fn next_values(q_target: &[f32], selector: &[f32], actions: usize, v_next: &mut [f32]) {
     assert_eq!(q_target.len(), v_next.len() * actions, "target values");
     assert_eq!(selector.len(), q_target.len(), "selecting values");
-    let rows = q_target.chunks_exact(actions).zip(selector.chunks_exact(actions));
+    let rows = q_target
+        .chunks_exact(actions)
+        .zip(selector.chunks_exact(actions));
     for (v, (target, selector)) in v_next.iter_mut().zip(rows) {
         *v = target[argmax(selector)];
     }
@@ -69,7 +71,11 @@ pub fn td_targets(r_t: &[f32], discount_t: &[f32], v_next: &mut [f32]) {
     assert_eq!(discount_t.len(), v_next.len(), "discounts");
     for ((v, r), discount) in v_next.iter_mut().zip(r_t).zip(discount_t) {
         // A target network gone wild must not turn a known end into NaN.
-        *v = if *discount == 0.0 { *r } else { r + discount * *v };
+        *v = if *discount == 0.0 {
+            *r
+        } else {
+            r + discount * *v
+        };
     }
 }
 
@@ -78,7 +84,6 @@ pub fn td_targets(r_t: &[f32], discount_t: &[f32], v_next: &mut [f32]) {
 ///
 /// # Panics
 /// If the shapes do not fit, or an action is out of range.
-#[expect(clippy::too_many_arguments, reason = "the loss and all that it depends on")]
 pub fn td_loss(
     loss: Loss,
     q: &[f32],
@@ -90,11 +95,17 @@ pub fn td_loss(
 ) -> f32 {
     let batch = targets.len();
     assert!(batch > 0 && q.len().is_multiple_of(batch), "Q-values");
-    assert_eq!((a_t.len(), weights.len()), (batch, batch), "actions and weights");
+    assert_eq!(
+        (a_t.len(), weights.len()),
+        (batch, batch),
+        "actions and weights"
+    );
     d_q.clear();
     d_q.resize(q.len(), 0.0);
     td_abs.clear();
-    let rows = q.chunks_exact(q.len() / batch).zip(d_q.chunks_exact_mut(q.len() / batch));
+    let rows = q
+        .chunks_exact(q.len() / batch)
+        .zip(d_q.chunks_exact_mut(q.len() / batch));
     let mut sum = 0.0;
     for ((((q, d_q), &a), target), weight) in rows.zip(a_t).zip(targets).zip(weights) {
         let td_error = q[a as usize] - target;
@@ -168,7 +179,15 @@ mod tests {
     fn mse_and_its_gradient_are_the_hand_computed_ones() {
         // TD errors 1 - 0.5 = 0.5 and -2 - 1 = -3; losses 0.25 and 9, weighted 1 and 0.5, over 2.
         let (mut d_q, mut td_abs) = (Vec::new(), Vec::new());
-        let loss = td_loss(Loss::Mse, &Q, &[0, 2], &[0.5, 1.0], &[1.0, 0.5], &mut d_q, &mut td_abs);
+        let loss = td_loss(
+            Loss::Mse,
+            &Q,
+            &[0, 2],
+            &[0.5, 1.0],
+            &[1.0, 0.5],
+            &mut d_q,
+            &mut td_abs,
+        );
         assert_eq!(loss, (0.25 + 4.5) / 2.0);
         assert_eq!(d_q, [0.5, 0.0, 0.0, 0.0, 0.0, -1.5]);
         assert_eq!(td_abs, [0.5, 3.0]);
@@ -178,7 +197,15 @@ mod tests {
     fn huber_and_its_gradient_are_the_hand_computed_ones() {
         // Losses 0.125 and 3 - 0.5 = 2.5; slopes 0.5 and -1.
         let (mut d_q, mut td_abs) = (Vec::new(), Vec::new());
-        let loss = td_loss(Loss::Huber, &Q, &[0, 2], &[0.5, 1.0], &[1.0, 0.5], &mut d_q, &mut td_abs);
+        let loss = td_loss(
+            Loss::Huber,
+            &Q,
+            &[0, 2],
+            &[0.5, 1.0],
+            &[1.0, 0.5],
+            &mut d_q,
+            &mut td_abs,
+        );
         assert_eq!(loss, (0.125 + 1.25) / 2.0);
         assert_eq!(d_q, [0.25, 0.0, 0.0, 0.0, 0.0, -0.25]);
     }
@@ -189,9 +216,19 @@ mod tests {
         let targets = [0.4_f32, -1.7];
         for loss in [Loss::Huber, Loss::Mse] {
             let (mut d_q, mut td_abs) = (Vec::new(), Vec::new());
-            let ours = td_loss(loss, &Q, &[0, 2], &targets, &[1.0, 1.0], &mut d_q, &mut td_abs);
+            let ours = td_loss(
+                loss,
+                &Q,
+                &[0, 2],
+                &targets,
+                &[1.0, 1.0],
+                &mut d_q,
+                &mut td_abs,
+            );
             let q = Tensor::from_slice(&Q).view([2, 3]).set_requires_grad(true);
-            let chosen = q.gather(1, &Tensor::from_slice(&[0_i64, 2]).view([2, 1]), false).squeeze_dim(1);
+            let chosen = q
+                .gather(1, &Tensor::from_slice(&[0_i64, 2]).view([2, 1]), false)
+                .squeeze_dim(1);
             let target = Tensor::from_slice(&targets);
             let theirs = match loss {
                 Loss::Huber => chosen.huber_loss(&target, Reduction::Mean, 1.0),
@@ -200,7 +237,9 @@ mod tests {
             theirs.backward();
             // Losses of order 1 in a handful of roundings.
             assert!((f64::from(ours) - theirs.double_value(&[])).abs() < 1e-6);
-            let difference = (q.grad().flatten(0, 1) - Tensor::from_slice(&d_q)).abs().sum(Kind::Float);
+            let difference = (q.grad().flatten(0, 1) - Tensor::from_slice(&d_q))
+                .abs()
+                .sum(Kind::Float);
             assert!(difference.double_value(&[]) < 1e-6);
         }
     }
@@ -224,7 +263,10 @@ mod tests {
             let mut q = Vec::new();
             dueling(&x, 3, &mut q);
             let expected: f32 = q.iter().zip(d_q).map(|(q, d)| q * d).sum();
-            assert!((gradient[i] - expected).abs() < 1e-6, "one rounding of a third");
+            assert!(
+                (gradient[i] - expected).abs() < 1e-6,
+                "one rounding of a third"
+            );
         }
     }
 }

@@ -9,7 +9,8 @@ use thorndike_nets::{Dense, FeatureExtractor, Input, Linear, ParamStore, Scope};
 use crate::loss::{dueling, dueling_gradient};
 
 /// Builds the extractor of a network from its scope and the space of the observations.
-pub(crate) type BuildExtractor<'a> = dyn Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>> + 'a;
+pub(crate) type BuildExtractor<'a> =
+    dyn Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>> + 'a;
 
 /// Q-values of observations: `[batch, observation row] -> [batch, actions]`.
 ///
@@ -70,13 +71,19 @@ impl QNetwork {
             let head = Linear::new(&mut scope.sub("head"), extractor.width(), outputs as i64);
             Ok((extractor, head))
         })?;
-        let layers = extractor.relu_layers().filter(|_| device == Device::Cpu && passes == Passes::Fast);
+        let layers = extractor
+            .relu_layers()
+            .filter(|_| device == Device::Cpu && passes == Passes::Fast);
         let runner = match layers {
             Some(mut sizes) => {
                 sizes.push(outputs);
                 Runner::Dense(Dense::new(&sizes, &params))
             }
-            None => Runner::Graph { extractor, head, outputs: None },
+            None => Runner::Graph {
+                extractor,
+                head,
+                outputs: None,
+            },
         };
         let mut network = Self {
             params,
@@ -99,7 +106,10 @@ impl QNetwork {
             let features = extractor.features(&self.input.tensor(obs), false);
             let expected = [obs.rows() as i64, extractor.width()];
             if features.size() != expected {
-                let what = format!("its features have shape {:?}, expected {expected:?}", features.size());
+                let what = format!(
+                    "its features have shape {:?}, expected {expected:?}",
+                    features.size()
+                );
                 return Err(Error::config("extractor", what));
             }
         }
@@ -120,7 +130,11 @@ impl QNetwork {
                 self.outputs.clear();
                 self.outputs.extend_from_slice(outputs);
             }
-            Runner::Graph { extractor, head, outputs } => {
+            Runner::Graph {
+                extractor,
+                head,
+                outputs,
+            } => {
                 *outputs = None;
                 let _guard = no_grad_guard();
                 let features = extractor.features(&self.input.tensor(obs), false);
@@ -132,7 +146,12 @@ impl QNetwork {
 
     /// Q-values `[batch, actions]` that [`backward`](Self::backward) can follow.
     pub(crate) fn forward(&mut self, obs: &Array) -> &[f32] {
-        let Runner::Graph { extractor, head, outputs } = &mut self.runner else {
+        let Runner::Graph {
+            extractor,
+            head,
+            outputs,
+        } = &mut self.runner
+        else {
             return self.q_values(obs);
         };
         let features = extractor.features(&self.input.tensor(obs), true);
@@ -161,8 +180,12 @@ impl QNetwork {
         match &mut self.runner {
             Runner::Dense(dense) => dense.backward(d_outputs, &mut self.params),
             Runner::Graph { outputs, .. } => {
-                let outputs = outputs.take().expect("a forward pass comes before its backward pass");
-                let d_outputs = Tensor::from_slice(d_outputs).to_device(outputs.device()).view_as(&outputs);
+                let outputs = outputs
+                    .take()
+                    .expect("a forward pass comes before its backward pass");
+                let d_outputs = Tensor::from_slice(d_outputs)
+                    .to_device(outputs.device())
+                    .view_as(&outputs);
                 self.params.zero_gradient();
                 // The gradient of this sum with respect to the outputs is `d_outputs`.
                 (outputs * d_outputs).sum(Kind::Float).backward();
@@ -203,7 +226,11 @@ impl QNetwork {
             Device::Cuda(n) => format!("cuda:{n}"),
             other => format!("{other:?}"),
         };
-        lines + &format!("{} parameters on {device}, {passes}", self.params.num_parameters())
+        lines
+            + &format!(
+                "{} parameters on {device}, {passes}",
+                self.params.num_parameters()
+            )
     }
 
     pub(crate) fn load(&mut self, path: &Path) -> Result<()> {

@@ -217,7 +217,7 @@ fn best_at_random(q: &[f64], rng: &mut Rng) -> usize {
         [a, b, c, d, e, f] => mask([a, b, c, d, e, f].map(|value| value == top)),
         _ => return best_of_many(q, top, rng),
     };
-    if best & (best - 1) == 0 {
+    if best.is_power_of_two() {
         return best.trailing_zeros() as usize;
     }
     best_of_many(q, top, rng)

@@ -310,13 +310,14 @@ impl Td {
     #[inline]
     pub fn note_error(&mut self, error: f64) {
         self.counters.error_sum += error.abs();
-        self.counters.error_count += 1;
+        self.counters.error_count = self.counters.error_count.saturating_add(1);
     }
 
     /// One step of all rows is about to be learned from.
     #[inline]
     pub(crate) fn begin(&mut self) {
-        self.counters.step += self.rows() as EnvSteps;
+        // Saturates, since a loaded step may be anything.
+        self.counters.step = self.counters.step.saturating_add(self.rows() as EnvSteps);
         if self.varies {
             self.refresh();
         }

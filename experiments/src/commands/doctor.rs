@@ -11,11 +11,22 @@ pub(super) struct Args {}
 pub(super) fn run(_: Args) -> Outcome {
     let line = |name: &str, value: &str| println!("{name:<14} {value}");
     line("thorndike", env!("CARGO_PKG_VERSION"));
-    line("executable", &std::env::current_exe()?.display().to_string());
+    line(
+        "executable",
+        &std::env::current_exe()?.display().to_string(),
+    );
     line("processor", &cpu_features());
     let cores = available_parallelism().map_or("unknown".into(), |n| n.to_string());
-    line("cores", &format!("{cores} (one thread a seed, as many seeds at a time)"));
-    line("memory", &available().map_or("unknown".into(), |bytes| format!("{} available", human(bytes))));
+    line(
+        "cores",
+        &format!("{cores} (one thread a seed, as many seeds at a time)"),
+    );
+    line(
+        "memory",
+        &available().map_or("unknown".into(), |bytes| {
+            format!("{} available", human(bytes))
+        }),
+    );
     tensors(line);
     Ok(())
 }
@@ -28,9 +39,24 @@ fn cpu_features() -> String {
             ("fma", is_x86_feature_detected!("fma")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
         ];
-        let there: Vec<_> = features.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
-        let missing = if features[0].1 { "" } else { "; without avx2 networks are slow" };
-        format!("x86_64 with {}{missing}", if there.is_empty() { "no vector features".into() } else { there.join(", ") })
+        let there: Vec<_> = features
+            .iter()
+            .filter(|(_, there)| *there)
+            .map(|(name, _)| *name)
+            .collect();
+        let missing = if features[0].1 {
+            ""
+        } else {
+            "; without avx2 networks are slow"
+        };
+        format!(
+            "x86_64 with {}{missing}",
+            if there.is_empty() {
+                "no vector features".into()
+            } else {
+                there.join(", ")
+            }
+        )
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
@@ -49,10 +75,19 @@ fn tensors(line: impl Fn(&str, &str)) {
         }
         None => line("libtorch", "linked; its folder is not known on this system"),
     }
-    let products = if backend.mkl { "with MKL" } else { "without MKL: matrix products are slower" };
-    line("", &format!("{products}; {} thread for each operation", backend.threads));
+    let products = if backend.mkl {
+        "with MKL"
+    } else {
+        "without MKL: matrix products are slower"
+    };
+    line(
+        "",
+        &format!("{products}; {} thread for each operation", backend.threads),
+    );
     let cuda = match (backend.cuda, backend.cuda_devices) {
-        (false, _) => "none: this libtorch is built without CUDA; set LIBTORCH to one that has it".to_owned(),
+        (false, _) => {
+            "none: this libtorch is built without CUDA; set LIBTORCH to one that has it".to_owned()
+        }
         (true, 0) => "none found; check the driver with nvidia-smi".to_owned(),
         (true, n) => format!("{n} (device = \"cuda:0\" to \"cuda:{}\")", n - 1),
     };
@@ -63,12 +98,17 @@ fn tensors(line: impl Fn(&str, &str)) {
 #[cfg(feature = "torch")]
 fn libtorch_folder() -> Option<std::path::PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let line = maps.lines().find(|line| line.ends_with("libtorch_cpu.so"))?;
+    let line = maps
+        .lines()
+        .find(|line| line.ends_with("libtorch_cpu.so"))?;
     let library = std::path::Path::new(&line[line.find('/')?..]);
     Some(library.parent()?.parent()?.to_owned())
 }
 
 #[cfg(not(feature = "torch"))]
 fn tensors(line: impl Fn(&str, &str)) {
-    line("libtorch", "not in this build: build with the feature `torch` (the default) for the DQN family");
+    line(
+        "libtorch",
+        "not in this build: build with the feature `torch` (the default) for the DQN family",
+    );
 }

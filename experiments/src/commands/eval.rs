@@ -30,7 +30,9 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let seeds = match args.seed {
         Some(seed) if !config.seeds.contains(&seed) => {
             let known: Vec<_> = config.seeds.iter().map(u64::to_string).collect();
-            return Err(anyhow::anyhow!("--seed: no seed {seed}; known: {}", known.join(", ")).into());
+            return Err(
+                anyhow::anyhow!("--seed: no seed {seed}; known: {}", known.join(", ")).into(),
+            );
         }
         Some(seed) => vec![seed],
         None => config.seeds.clone(),
@@ -45,11 +47,17 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         let seeds = Seeds::new(args.eval_seed).child("eval", seed);
         let mut envs = evaluation_envs(&config, registry, seeds, episodes)?;
         let evaluation = evaluate(&mut *envs, trainer.agent(), episodes);
-        println!("seed {seed}  after {} steps: {}", thousands(step), describe(&evaluation));
+        println!(
+            "seed {seed}  after {} steps: {}",
+            thousands(step),
+            describe(&evaluation)
+        );
         means.push(evaluation.mean());
     }
     match means.as_slice() {
-        [] => Err(anyhow::anyhow!("{}: no seed has a checkpoint yet", args.folder.display()).into()),
+        [] => {
+            Err(anyhow::anyhow!("{}: no seed has a checkpoint yet", args.folder.display()).into())
+        }
         [_] => Ok(()),
         means => {
             let n = means.len() as f64;
@@ -64,9 +72,16 @@ fn describe(evaluation: &Evaluation) -> String {
     let (low, high) = evaluation
         .returns
         .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &r| (low.min(r), high.max(r)));
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &r| {
+            (low.min(r), high.max(r))
+        });
     let n = evaluation.returns.len();
-    let length = evaluation.lengths.iter().map(|&l| f64::from(l)).sum::<f64>() / n as f64;
+    let length = evaluation
+        .lengths
+        .iter()
+        .map(|&l| f64::from(l))
+        .sum::<f64>()
+        / n as f64;
     let warning = match evaluation.only_action {
         Some(action) => format!("; action {action} in every step"),
         None => String::new(),
@@ -103,6 +118,9 @@ pub(super) fn trained(
     let (_, mut trainer) = build(config, registry, seed)?;
     trainer.agent().load_policy(&path.join("agent"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let step = name.trim_start_matches("step-").parse().context("checkpoint folder")?;
+    let step = name
+        .trim_start_matches("step-")
+        .parse()
+        .context("checkpoint folder")?;
     Ok(Some((step, trainer)))
 }

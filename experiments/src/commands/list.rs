@@ -76,7 +76,10 @@ fn envs(registry: &Registry) {
                 let limit = spec.time_limit.map_or("-".into(), |n| thousands(n.into()));
                 let solved = spec.reward_threshold.map_or("-".into(), |r| r.to_string());
                 let (obs, actions) = (spec.observation_space().to_string(), &spec.action_space);
-                format!("{obs:<28} {actions:<14} limit {limit:<6} solved {solved}", actions = actions.to_string())
+                format!(
+                    "{obs:<28} {actions:<14} limit {limit:<6} solved {solved}",
+                    actions = actions.to_string()
+                )
             }
             Err(error) => error.to_string(),
         };
@@ -88,7 +91,9 @@ fn envs(registry: &Registry) {
 fn experiments(args: &Args, registry: &Registry) -> Outcome {
     println!("experiments in {}", args.configs.display());
     let mut files: Vec<PathBuf> = match fs::read_dir(&args.configs) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Ok(entries) => entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect(),
         Err(_) => Vec::new(),
     };
     files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
@@ -102,7 +107,11 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
                 config.env.id,
                 thousands(config.steps),
                 config.seeds.len(),
-                if args.results.join(&config.name).join(CONFIG).is_file() { ", has results" } else { "" },
+                if args.results.join(&config.name).join(CONFIG).is_file() {
+                    ", has results"
+                } else {
+                    ""
+                },
             ),
             Err(error) => println!("  {error:#}"),
         }

@@ -20,7 +20,12 @@ use thorndike_core::Registry;
 
 /// Reinforcement-learning experiments: train, resume, evaluate, plot and compare.
 #[derive(Debug, Parser)]
-#[command(name = "thorndike", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "thorndike",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

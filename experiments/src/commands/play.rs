@@ -50,7 +50,11 @@ impl Player {
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     if !(0.0..=1e6).contains(&args.speed) {
-        return Err(anyhow::anyhow!("--speed: {} is out of range; give 0 to 1000000 steps a second", args.speed).into());
+        return Err(anyhow::anyhow!(
+            "--speed: {} is out of range; give 0 to 1000000 steps a second",
+            args.speed
+        )
+        .into());
     }
     let seeds = Seeds::new(args.env_seed);
     let (mut envs, mut player) = build(&args, registry, seeds)?;
@@ -63,7 +67,12 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let mut actions = envs.new_actions();
     for episode in 1..=args.episodes {
         let (mut total, mut steps) = (0.0, 0);
-        show(&mut out, screen, &*envs, &format!("episode {episode}, start"))?;
+        show(
+            &mut out,
+            screen,
+            &*envs,
+            &format!("episode {episode}, start"),
+        )?;
         loop {
             if args.speed > 0.0 {
                 sleep(Duration::from_secs_f64(1.0 / args.speed));
@@ -80,11 +89,17 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
                 Space::Box { .. } => format!("{:?}", actions.row::<f32>(0)),
                 _ => format!("{:?}", actions.row::<i32>(0)),
             };
-            let line = format!("episode {episode}, step {steps}: action {action}, reward {reward}, return {total}");
+            let line = format!(
+                "episode {episode}, step {steps}: action {action}, reward {reward}, return {total}"
+            );
             show(&mut out, screen, &*envs, &line)?;
             envs.advance();
             if status.is_over() {
-                writeln!(out, "{}: return {total} in {steps} steps", format!("{status:?}").to_lowercase())?;
+                writeln!(
+                    out,
+                    "{}: return {total} in {steps} steps",
+                    format!("{status:?}").to_lowercase()
+                )?;
                 break;
             }
         }
@@ -92,7 +107,11 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     Ok(())
 }
 
-fn build(args: &Args, registry: &Registry, seeds: Seeds) -> anyhow::Result<(Box<dyn VectorEnv>, Player)> {
+fn build(
+    args: &Args,
+    registry: &Registry,
+    seeds: Seeds,
+) -> anyhow::Result<(Box<dyn VectorEnv>, Player)> {
     let one = EnvOptions::default();
     let capped = |id: &str, params: &serde_json::Value, options: EnvOptions| -> anyhow::Result<_> {
         let envs = registry.make_envs(id, params, &options, seeds)?;
@@ -100,7 +119,15 @@ fn build(args: &Args, registry: &Registry, seeds: Seeds) -> anyhow::Result<(Box<
             return Ok(envs);
         }
         let time_limit = Some(args.step_cap);
-        Ok(registry.make_envs(id, params, &EnvOptions { time_limit, ..options }, seeds)?)
+        Ok(registry.make_envs(
+            id,
+            params,
+            &EnvOptions {
+                time_limit,
+                ..options
+            },
+            seeds,
+        )?)
     };
     let folder = PathBuf::from(&args.what);
     if folder.is_dir() {
@@ -115,7 +142,10 @@ fn build(args: &Args, registry: &Registry, seeds: Seeds) -> anyhow::Result<(Box<
             num_envs: 1,
             ..config.env.options()
         };
-        return Ok((capped(&config.env.id, &config.env.params, options)?, Player::Agent(trainer)));
+        return Ok((
+            capped(&config.env.id, &config.env.params, options)?,
+            Player::Agent(trainer),
+        ));
     }
     if args.what.contains('/') {
         bail!("{}: no such folder", args.what);
@@ -126,7 +156,12 @@ fn build(args: &Args, registry: &Registry, seeds: Seeds) -> anyhow::Result<(Box<
 }
 
 /// Draws one frame: over the last one on a terminal, below it elsewhere.
-fn show(out: &mut impl Write, screen: bool, envs: &dyn VectorEnv, line: &str) -> anyhow::Result<()> {
+fn show(
+    out: &mut impl Write,
+    screen: bool,
+    envs: &dyn VectorEnv,
+    line: &str,
+) -> anyhow::Result<()> {
     let picture = envs.render(0).unwrap_or_default();
     let clear = if screen { "\x1b[H\x1b[2J" } else { "" };
     writeln!(out, "{clear}{picture}\n{line}")?;

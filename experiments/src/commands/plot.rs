@@ -41,7 +41,11 @@ impl Average {
                 Self::Mean => Statistic::Mean,
                 Self::Median => Statistic::Median,
             },
-            theme: if dark { plot::Theme::Dark } else { plot::Theme::Light },
+            theme: if dark {
+                plot::Theme::Dark
+            } else {
+                plot::Theme::Light
+            },
             ..plot::Options::default()
         }
     }
@@ -53,7 +57,11 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         eprintln!("warning: {warning}");
     }
     let options = args.statistic.options(args.dark);
-    let name = if args.panels.is_some() { "panels.png" } else { CURVE };
+    let name = if args.panels.is_some() {
+        "panels.png"
+    } else {
+        CURVE
+    };
     let out = args.out.unwrap_or_else(|| args.folder.join(name));
     match args.panels {
         Some(names) => plot::panels(&experiment, &names, &options, &out)?,

@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use thorndike_core::Registry;
-use thorndike_tabular::exact::Dynamics;
+use thorndike_tabular::exact::Solver;
 
 use super::{Failure, Outcome};
 use crate::config::Config;
 use crate::launch::{Experiment, stop_on_signal, write_whole};
 use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
-use crate::stats::Bootstrap;
+use crate::stats::{Bootstrap, mean};
 use crate::summary::Summary;
 use crate::text::duration;
 use crate::{launch, plot};
@@ -44,7 +44,11 @@ pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs:
     }
     if !outcome.failed.is_empty() {
         let n = experiment.config.seeds.len();
-        let failed: Vec<_> = outcome.failed.iter().map(|(seed, error)| format!("seed {seed}: {error}")).collect();
+        let failed: Vec<_> = outcome
+            .failed
+            .iter()
+            .map(|(seed, error)| format!("seed {seed}: {error}"))
+            .collect();
         let what = format!(
             "{} of {n} seeds failed; {}; checkpoints are kept, `thorndike resume {dir}` goes on from them",
             failed.len(),
@@ -84,26 +88,58 @@ fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
         references,
         final_evaluations: seeds,
     };
-    write_whole(&dir.join(SUMMARY), serde_json::to_string_pretty(&report)?.as_bytes())?;
+    write_whole(
+        &dir.join(SUMMARY),
+        serde_json::to_string_pretty(&report)?.as_bytes(),
+    )?;
     print(&report, &picture);
     Ok(())
 }
 
 fn print(report: &Report, picture: &Path) {
     let seeds = &report.final_evaluations;
-    println!("\nseed  final return         episodes  time");
+    println!("\nseed  final return         episodes  learning  time");
     for seed in seeds {
         let warning = match seed.only_action {
             Some(action) => format!("  (action {action} in every step)"),
             None => String::new(),
         };
         let value = format!("{:.2} ± {:.2}", seed.final_return, seed.final_return_std);
-        println!("{:>4}  {value:<20} {:>8}  {}{warning}", seed.seed, seed.final_episodes, duration(seed.seconds));
+        let learning = seed
+            .learning_return
+            .map_or("-".into(), |value| format!("{value:.2}"));
+        println!(
+            "{:>4}  {value:<20} {:>8}  {learning:>8}  {}{warning}",
+            seed.seed,
+            seed.final_episodes,
+            duration(seed.seconds)
+        );
     }
+
     print!("\n{}", report.summary);
-    for line in report.references.iter().filter(|line| line.label == SOLVED) {
-        let reached = seeds.iter().filter(|seed| seed.final_return >= line.value).count();
-        println!("  {} from {}: {reached} of {} seeds", line.label, line.value, seeds.len());
+    let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
+    if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
+        let value = mean(&exact);
+        println!(
+            "  exact return of the greedy policies: mean {value:.4}, regret {:.4}",
+            optimum - value
+        );
+    }
+    for line in report
+        .references
+        .iter()
+        .filter(|line| line.label != ReferenceLine::OPTIMUM)
+    {
+        let reached = seeds
+            .iter()
+            .filter(|seed| seed.final_return >= line.value)
+            .count();
+        println!(
+            "  {} from {}: {reached} of {} seeds",
+            line.label,
+            line.value,
+            seeds.len()
+        );
     }
     println!("curve {}", picture.display());
 }
@@ -113,25 +149,16 @@ fn read_summary(path: &Path) -> Result<SeedSummary> {
     serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
 }
 
-const OPTIMUM: &str = "optimum";
-const SOLVED: &str = "solved";
-
 /// The optimum of a problem with known dynamics, and the return from which a problem counts as solved.
 pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<ReferenceLine>> {
     let (spec, limit) = evaluation_limit(config, registry)?;
     let mut lines = Vec::new();
     if let Some(mdp) = registry.make_finite(&config.env.id, &config.env.params)? {
-        let value = Dynamics::new(&*mdp)?.best_return(Some(limit))?;
-        lines.push(ReferenceLine {
-            label: OPTIMUM.into(),
-            value,
-        });
+        let value = Solver::new(&*mdp)?.best_return(Some(limit))?;
+        lines.push(ReferenceLine::optimum(value));
     }
     if let Some(threshold) = spec.reward_threshold {
-        lines.push(ReferenceLine {
-            label: SOLVED.into(),
-            value: threshold,
-        });
+        lines.push(ReferenceLine::solved(threshold));
     }
     Ok(lines)
 }
@@ -140,7 +167,9 @@ pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
 pub(super) fn read_with_references(dir: &Path, registry: &Registry) -> Result<runs::Experiment> {
     let mut read = runs::Experiment::read(dir)?;
     let config = dir.join(launch::CONFIG);
-    if let Ok(lines) = Config::load(&config, &[], registry).and_then(|config| references(&config, registry)) {
+    if let Ok(lines) =
+        Config::load(&config, &[], registry).and_then(|config| references(&config, registry))
+    {
         read.lines = lines;
     }
     Ok(read)

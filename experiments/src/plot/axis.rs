@@ -52,7 +52,7 @@ fn round_step(raw: f64) -> f64 {
 fn number(value: f64, step: f64, largest: f64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
     let size = value.abs();
-    if largest >= 1e15 || largest < 1e-4 {
+    if !(1e-4..1e15).contains(&largest) {
         return scientific(value);
     }
     // Up to ten thousand, "1,500" says more than "1.5k" on a scale of returns.

@@ -6,7 +6,6 @@
 use super::axis::{Tick, short, ticks};
 use super::drawing::{Align, Drawing, Point, Shape, Text, text_width};
 use super::theme::{Colour, Theme};
-use crate::stats::quantile;
 
 /// A line through points with ascending x.
 #[derive(Clone, Debug)]
@@ -48,14 +47,14 @@ pub(super) struct Panel {
     pub(super) cut: Cut,
 }
 
-/// A side on which up to a tenth of the values may be cut off, if the rest would be pressed flat by them.
+/// Values that may be cut off, if the rest would be pressed flat by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) enum Cut {
     #[default]
     Nothing,
-    /// The failures of a beginner, in returns.
+    /// Up to a quarter below: the failures of a beginner, in returns.
     Below,
-    /// Spikes, in a loss.
+    /// Up to a twentieth above: spikes, in a loss.
     Above,
 }
 
@@ -273,10 +272,14 @@ impl Panel {
         drawn.sort_unstable_by(f64::total_cmp);
         let all = span(drawn.iter().chain(&fixed).copied());
         let kept = match self.cut {
+            // What never changes, such as a constant step size, is shown by its distance from zero.
+            Cut::Nothing if all.0 == all.1 => Some((all.0.min(0.0), all.1.max(0.0))),
             Cut::Nothing => None,
-            Cut::Below => kept(&drawn).map(|low| (low, all.1)),
-            Cut::Above => kept(&drawn.iter().rev().map(|value| -value).collect::<Vec<_>>())
-                .map(|low| (all.0, -low)),
+            Cut::Below => least_cut(&drawn, 0.25).map(|low| (low, all.1)),
+            Cut::Above => {
+                let mirrored: Vec<f64> = drawn.iter().rev().map(|value| -value).collect();
+                least_cut(&mirrored, 0.05).map(|low| (all.0, -low))
+            }
         };
         let (low, high) = kept.map_or(all, |(low, high)| {
             span(fixed.iter().copied().chain([low, high]))
@@ -297,15 +300,20 @@ fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if low <= high { (low, high) } else { (0.0, 1.0) }
 }
 
-/// Where a range may begin if the lowest tenth of the values, or less, presses the rest into an eighth of the height.
+/// Where a range may begin after the smallest cut that helps, of at most `share` of the values.
+fn least_cut(sorted: &[f64], share: f64) -> Option<f64> {
+    (1..=5).find_map(|fifths| kept(sorted, share * f64::from(fifths) / 5.0))
+}
+
+/// Where a range may begin if the lowest `share` of the values, or less, presses the rest into an eighth of the height.
 ///
-/// Values within one more span of the upper nine tenths are near and are kept. A span counts as no smaller than a tenth
-/// of its distance from zero: −14 is not far from −13, however often −13 comes.
-fn kept(sorted: &[f64]) -> Option<f64> {
+/// Values within one more span of the rest are near and are kept. A span counts as no smaller than a tenth of its
+/// distance from zero: −14 is not far from −13, however often −13 comes.
+fn kept(sorted: &[f64], share: f64) -> Option<f64> {
     let (&lowest, &highest) = (sorted.first()?, sorted.last()?);
-    let tenth = quantile(sorted, 0.1);
-    let rest = (highest - tenth).max(0.1 * tenth.abs());
-    let near = sorted[sorted.partition_point(|&value| value < tenth - rest)];
+    let start = sorted[(share * sorted.len() as f64) as usize];
+    let rest = (highest - start).max(0.1 * start.abs());
+    let near = sorted[sorted.partition_point(|&value| value < start - rest)];
     let shown = (highest - near).max(rest);
     (rest > 0.0 && highest - lowest > 8.0 * shown).then_some(near)
 }
@@ -313,11 +321,10 @@ fn kept(sorted: &[f64]) -> Option<f64> {
 /// Room above and below, and some height for a constant.
 fn padded(low: f64, high: f64) -> (f64, f64) {
     let size = low.abs().max(high.abs());
-    let room = 0.05 * (high - low);
-    let room = if room > 1e-9 * size {
-        room
-    } else {
-        (0.05 * size).max(0.5)
+    let room = match 0.05 * (high - low) {
+        room if room > 1e-9 * size => room,
+        _ if size > 0.0 => 0.1 * size,
+        _ => 0.5,
     };
     (low - room, high + room)
 }
@@ -709,4 +716,142 @@ fn clip(text: &str, size: f64, width: f64) -> String {
         short.pop();
     }
     short + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel(cut: Cut, values: impl IntoIterator<Item = f64>) -> Panel {
+        let points = values
+            .into_iter()
+            .enumerate()
+            .map(|(x, y)| (x as f64, y))
+            .collect();
+        let line = Line {
+            points,
+            colour: Colour(0, 0, 0),
+            width: 1.0,
+            dash: None,
+            dots: false,
+        };
+        Panel {
+            lines: vec![line],
+            cut,
+            ..Panel::default()
+        }
+    }
+
+    /// `count` times `value`, then `rest`.
+    fn after(count: usize, value: f64, rest: &[f64]) -> Vec<f64> {
+        [vec![value; count], rest.to_vec()].concat()
+    }
+
+    #[test]
+    fn early_failures_are_cut_and_what_is_near_is_kept() {
+        let range = panel(
+            Cut::Below,
+            after(
+                3,
+                -1000.0,
+                &[
+                    -17.0, -15.0, -13.0, -13.0, -13.0, -13.0, -13.0, -13.0, -13.0,
+                ],
+            ),
+        )
+        .shown();
+        assert!(range.low < -17.0 && range.low > -18.0, "{}", range.low);
+        assert_eq!(
+            range.note.as_deref(),
+            Some("25 % of the points lie below the picture, down to −1,000.")
+        );
+    }
+
+    #[test]
+    fn no_more_is_cut_than_helps() {
+        let slow = [
+            vec![-1000.0],
+            vec![-21.0, -19.0, -17.0, -18.0],
+            vec![-13.0; 15],
+        ]
+        .concat();
+        let range = panel(Cut::Below, slow).shown();
+        assert!(range.low < -21.0 && range.low > -23.0, "{}", range.low);
+    }
+
+    #[test]
+    fn what_is_more_than_a_quarter_is_no_exception() {
+        let range = panel(Cut::Below, after(4, -1000.0, &[-13.0; 9])).shown();
+        assert!(range.low <= -1000.0 && range.note.is_none());
+    }
+
+    #[test]
+    fn rare_successes_are_never_cut() {
+        let range = panel(Cut::Below, after(40, 0.0, &[0.7, 0.0])).shown();
+        assert!(range.high >= 0.7 && range.note.is_none());
+    }
+
+    #[test]
+    fn the_last_value_of_a_line_is_never_cut() {
+        let range = panel(Cut::Below, after(40, -13.0, &[-1000.0])).shown();
+        assert!(range.low <= -1000.0 && range.note.is_none());
+    }
+
+    #[test]
+    fn spikes_of_a_loss_are_cut_and_its_decay_is_not() {
+        let noise = |i: usize| 0.1 + 0.01 * (i % 7) as f64;
+        let spiky = (0..200).map(|i| if i % 50 == 25 { 30.0 } else { noise(i) });
+        let range = panel(Cut::Above, spiky).shown();
+        assert!(range.high < 0.2, "{}", range.high);
+        let decay = (0..200).map(|i| 3.0 * (-0.05 * i as f64).exp());
+        assert!(panel(Cut::Above, decay).shown().high >= 3.0);
+    }
+
+    #[test]
+    fn a_schedule_is_shown_whole_and_a_constant_from_zero() {
+        let range = panel(Cut::Nothing, after(2, 1.0, &[0.05; 98])).shown();
+        assert!(range.high >= 1.0);
+        let constant = panel(Cut::Nothing, [0.1; 9]).shown();
+        assert!(constant.low < 0.0 && constant.low > -0.01 && constant.high > 0.1);
+    }
+
+    #[test]
+    fn clipped_lines_end_on_the_edge() {
+        let line = [(0.0, -10.0), (1.0, 10.0), (2.0, 0.0), (3.0, 20.0)];
+        let pieces = clipped(&line, 0.0, 5.0);
+        assert_eq!(
+            pieces,
+            [
+                vec![(0.5, 0.0), (0.75, 5.0)],
+                vec![(1.5, 5.0), (2.0, 0.0), (2.25, 5.0)]
+            ]
+        );
+        assert!(clipped(&line[..1], 0.0, 5.0).is_empty());
+        assert!(clipped(&[(0.0, 9.0), (1.0, 8.0)], 0.0, 5.0).is_empty());
+    }
+
+    #[test]
+    fn a_clipped_area_keeps_its_slopes() {
+        let triangle = vec![(0.0, 0.0), (4.0, 0.0), (2.0, 4.0)];
+        let mut outline = clipped_area(triangle, -1.0, 2.0);
+        outline.sort_by(|a, b| a.0.total_cmp(&b.0));
+        assert_eq!(outline, [(0.0, 0.0), (1.0, 2.0), (3.0, 2.0), (4.0, 0.0)]);
+        assert!(clipped_area(vec![(0.0, 9.0), (1.0, 9.0), (1.0, 8.0)], 0.0, 5.0).is_empty());
+    }
+
+    #[test]
+    fn text_is_broken_between_words_and_cut_with_an_ellipsis() {
+        let lines = wrap(
+            "one two three four",
+            TEXT,
+            text_width("three four", TEXT) + 1.0,
+        );
+        assert_eq!(lines, ["one two", "three four"]);
+        let cut = clip("a-very-long-name", TEXT, 60.0);
+        assert!(
+            cut.ends_with('…') && text_width(&cut, TEXT) <= 60.0,
+            "{cut}"
+        );
+        assert_eq!(clip("short", TEXT, 200.0), "short");
+    }
 }

@@ -11,6 +11,7 @@ mod drawing;
 mod figure;
 mod theme;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
@@ -20,7 +21,7 @@ pub use theme::Theme;
 use self::axis::short;
 use self::figure::{Band, Cut, Figure, Key, Level, Line, Panel};
 use self::theme::Colour;
-use crate::runs::{Experiment, SeedRun};
+use crate::runs::{Evaluation, Experiment, SeedRun};
 use crate::stats::{self, BandPoint, Bootstrap, Curve, Statistic};
 
 /// What a picture shows and how large it is.
@@ -336,20 +337,27 @@ fn measured(seeds: &[SeedRun], evaluated: bool, options: &Options) -> String {
             count(options.window, "episode")
         );
     }
-    let episodes = || {
-        seeds
-            .iter()
-            .flat_map(|run| &run.evaluations)
-            .map(|evaluation| evaluation.returns.len())
+    let lengths = |run: &SeedRun| -> Vec<usize> {
+        let length = |evaluation: &Evaluation| evaluation.returns.len();
+        run.evaluations.iter().map(length).collect()
     };
-    match (episodes().min(), episodes().max()) {
-        (Some(fewest), Some(most)) if fewest < most => {
-            format!("greedy, mean of {fewest} to {most} episodes a point")
-        }
-        (_, most) => format!(
-            "greedy, mean of {} a point",
-            count(most.unwrap_or(0), "episode")
-        ),
+    let all: Vec<Vec<usize>> = seeds.iter().map(lengths).collect();
+    let last: BTreeSet<usize> = all.iter().filter_map(|run| run.last().copied()).collect();
+    // A run may end with a longer evaluation than those on its way.
+    let before: BTreeSet<usize> = all
+        .iter()
+        .flat_map(|run| &run[..run.len().saturating_sub(1)])
+        .copied()
+        .collect();
+    let range = |counts: &BTreeSet<usize>| match (counts.first(), counts.last()) {
+        (Some(fewest), Some(most)) if fewest < most => format!("{fewest} to {most} episodes"),
+        (_, most) => count(most.copied().unwrap_or(0), "episode"),
+    };
+    if before.is_empty() || before == last {
+        format!("greedy, mean of {} a point", range(&last))
+    } else {
+        let (before, last) = (range(&before), range(&last));
+        format!("greedy, mean of {before} a point, {last} at the end")
     }
 }
 
@@ -677,7 +685,7 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::{Episode, Evaluation, ReferenceLine};
+    use crate::runs::{Episode, ReferenceLine};
     use std::collections::HashSet;
     use std::fs;
     use thorndike_core::{Seeds, Status, rand::RngExt};
@@ -1050,6 +1058,19 @@ mod tests {
         let text = all_text(curve_figure(&one, &quick()).unwrap());
         assert!(
             text.contains("no evaluations: returns while learning, mean of the last 100 episodes"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_longer_evaluation_at_the_end_is_said() {
+        let mut experiment = experiment("a", 2, 500.0);
+        for run in &mut experiment.seeds {
+            run.evaluations[9].returns = vec![500.0; 1000];
+        }
+        let text = all_text(curve_figure(&experiment, &quick()).unwrap());
+        assert!(
+            text.contains("mean of 5 episodes a point, 1000 episodes at the end"),
             "{text}"
         );
     }

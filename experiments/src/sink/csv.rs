@@ -21,7 +21,8 @@ impl Csv {
     }
 
     pub(super) fn write(&mut self, step: EnvSteps, name: &str, value: f64) -> Result<()> {
-        self.out.write(|file| writeln!(file, "{step},{name},{value}"))
+        self.out
+            .write(|file| writeln!(file, "{step},{name},{value}"))
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {

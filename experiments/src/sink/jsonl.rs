@@ -25,7 +25,8 @@ impl Jsonl {
             .map_err(Error::io(path))?;
         let found = file.metadata().map_err(Error::io(path))?.len();
         if found < keep {
-            let what = format!("has {found} bytes where the checkpoint knows {keep}; it was cut short");
+            let what =
+                format!("has {found} bytes where the checkpoint knows {keep}; it was cut short");
             return Err(Error::checkpoint(path, what));
         }
         file.set_len(keep).map_err(Error::io(path))?;
@@ -35,7 +36,12 @@ impl Jsonl {
             line: Vec::new(),
             bytes: keep,
         };
-        Ok((this, Kept { path: path.to_owned() }))
+        Ok((
+            this,
+            Kept {
+                path: path.to_owned(),
+            },
+        ))
     }
 
     pub(super) fn record(&mut self, event: &Event<'_>) -> Result<()> {
@@ -67,8 +73,9 @@ impl Kept {
         let file = File::open(&self.path).map_err(Error::io(&self.path))?;
         for (number, line) in BufReader::new(file).lines().enumerate() {
             let line = line.map_err(Error::io(&self.path))?;
-            let event: Event<'static> = serde_json::from_str(&line)
-                .map_err(|e| Error::checkpoint(&self.path, format!("line {} is damaged: {e}", number + 1)))?;
+            let event: Event<'static> = serde_json::from_str(&line).map_err(|e| {
+                Error::checkpoint(&self.path, format!("line {} is damaged: {e}", number + 1))
+            })?;
             each(&event)?;
         }
         Ok(())

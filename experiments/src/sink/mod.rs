@@ -123,7 +123,11 @@ impl Numbers {
         }
     }
 
-    fn take(&mut self, event: &Event<'_>, mut each: impl FnMut(EnvSteps, &str, f64) -> Result<()>) -> Result<()> {
+    fn take(
+        &mut self,
+        event: &Event<'_>,
+        mut each: impl FnMut(EnvSteps, &str, f64) -> Result<()>,
+    ) -> Result<()> {
         match event {
             Event::Episode {
                 step,
@@ -146,10 +150,22 @@ impl Numbers {
                 Ok(())
             }
             Event::Scalar { step, name, value } => each(*step, name, *value),
-            Event::Evaluated { step, returns, lengths } => {
+            Event::Evaluated {
+                step,
+                returns,
+                lengths,
+            } => {
                 let n = returns.len() as f64;
-                each(*step, "eval/episode_return", returns.iter().sum::<f64>() / n)?;
-                each(*step, "eval/episode_length", lengths.iter().map(|&l| f64::from(l)).sum::<f64>() / n)
+                each(
+                    *step,
+                    "eval/episode_return",
+                    returns.iter().sum::<f64>() / n,
+                )?;
+                each(
+                    *step,
+                    "eval/episode_length",
+                    lengths.iter().map(|&l| f64::from(l)).sum::<f64>() / n,
+                )
             }
             Event::Started { .. } | Event::Finished { .. } => Ok(()),
         }
@@ -194,7 +210,10 @@ impl NamedFile {
         }
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut io::BufWriter<fs::File>) -> io::Result<()>) -> Result<()> {
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut io::BufWriter<fs::File>) -> io::Result<()>,
+    ) -> Result<()> {
         write(&mut self.file).map_err(|e| Error::io(&self.path)(e))
     }
 
