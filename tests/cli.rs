@@ -1,5 +1,7 @@
 //! The command line as a person types it: what it prints, and what it says to mistakes.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The same configuration and seed give the same bytes, whatever is done beside.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 

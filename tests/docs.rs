@@ -1,5 +1,7 @@
 //! What the documents promise.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::process::Command;
 

@@ -1,5 +1,7 @@
 //! Environments, agents and extractors of one's own get the whole program.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,6 +1,8 @@
 //! What others read: TensorBoard opens the logs, and the weights are safetensors files. Each test is skipped where the
 //! Python package is missing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

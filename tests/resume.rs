@@ -1,5 +1,7 @@
 //! Exact resume: a run that is killed and resumed ends as if it had never been.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use thorndike_core::{Rng, Seeds};
-use thorndike_tests::{binary, final_state, small_config, stderr, thorndike};
+use thorndike_tests::{Files, binary, final_state, small_config, stderr, thorndike};
 
 /// Events and final state of both seeds.
-fn result(experiment: &Path) -> Vec<(Vec<u8>, Vec<(std::path::PathBuf, Vec<u8>)>)> {
+fn result(experiment: &Path) -> Vec<(Vec<u8>, Files)> {
     let events = |seed| fs::read(experiment.join(format!("seed-{seed}/events.jsonl"))).unwrap();
     [1, 2]
         .map(|seed| (events(seed), final_state(experiment, seed)))
@@ -81,9 +83,7 @@ fn killed_run_ends_as_an_undisturbed_one(agent: &str, kills: usize, rng: &mut Rn
             "{agent}, seed {}: events differ",
             seed + 1
         );
-        let names = |files: &[(std::path::PathBuf, Vec<u8>)]| {
-            files.iter().map(|f| f.0.clone()).collect::<Vec<_>>()
-        };
+        let names = |files: &Files| files.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
         assert_eq!(names(&expected.1), names(&found.1), "{agent}: files");
         for (a, b) in expected.1.iter().zip(&found.1) {
             assert!(

@@ -151,7 +151,12 @@ def is_gone(pid):
         return True
 
 started = pathlib.Path("started")
-script = subprocess.Popen(["scripts/libtorch"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+# A test that runs in the background inherits an ignored SIGINT, which no shell script can take back.
+def listen():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+script = subprocess.Popen(["scripts/libtorch"], preexec_fn=listen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 wait_for(lambda: started.exists() and started.read_text().endswith("\n"))
 if sys.argv[1] == "INT":
     os.killpg(script.pid, signal.SIGINT)

@@ -79,11 +79,14 @@ pub fn small_config(agent: &str) -> String {
     )
 }
 
+/// Files with their contents.
+pub type Files = Vec<(PathBuf, Vec<u8>)>;
+
 /// Every file below `folder` with its content, sorted by path.
 ///
 /// # Panics
 /// If a file cannot be read.
-pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files(folder: &Path) -> Files {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -109,7 +112,7 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 ///
 /// # Panics
 /// If there is none.
-pub fn final_state(experiment: &Path, seed: u64) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn final_state(experiment: &Path, seed: u64) -> Files {
     let root = experiment.join(format!("seed-{seed}/checkpoints"));
     let name = fs::read_to_string(root.join("latest")).expect("a finished run has a checkpoint");
     let mut files = files(&root.join(name));

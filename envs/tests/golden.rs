@@ -4,6 +4,8 @@
 //! relative path starts at the workspace; default `../shared/golden`, passed over where there is none).
 //! Other records of the same form can be run through these tests that way. An argument of an
 //! environment that is not known here fails the test; it is never passed over.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::Cell;

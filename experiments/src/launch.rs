@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -184,7 +184,7 @@ impl Experiment {
     /// Runs every seed that is not finished, `jobs` at a time, until all are or `stop` is set.
     ///
     /// A seed that fails does not hold up the others.
-    pub fn run(&self, registry: &Registry, jobs: usize, stop: &Arc<AtomicBool>) -> Outcome {
+    pub fn run(&self, registry: &Registry, jobs: usize, stop: &AtomicBool) -> Outcome {
         let display = Display::new(self.config.steps, &self.config.seeds);
         let outcome = Mutex::new(Outcome::default());
         let next = AtomicUsize::new(0);
@@ -218,7 +218,7 @@ impl Experiment {
         seed: u64,
         registry: &Registry,
         display: &Display,
-        stop: &Arc<AtomicBool>,
+        stop: &AtomicBool,
     ) -> thorndike_core::Result<Halt> {
         let mut line = display.seed(seed);
         if stop.load(Ordering::Relaxed) {
@@ -254,23 +254,6 @@ impl Experiment {
         }
         halted.map(|(halt, _)| halt)
     }
-}
-
-/// Sets `stop` at the first Ctrl-C or termination signal; the second one ends the program at once.
-///
-/// # Errors
-/// If the signal cannot be caught.
-pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping: saving a checkpoint of every seed (again: stop at once)");
-    })
-    .context("cannot catch Ctrl-C")?;
-    Ok(stop)
 }
 
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.

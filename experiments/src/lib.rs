@@ -19,6 +19,7 @@ pub mod launch;
 pub mod plot;
 pub mod run;
 pub mod runs;
+mod signal;
 mod sink;
 pub mod stats;
 pub mod summary;

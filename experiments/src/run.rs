@@ -91,6 +91,8 @@ pub struct SeedSummary {
     pub final_return_std: f64,
     /// Its episodes.
     pub final_episodes: usize,
+    /// Mean return of the last 100 episodes of learning, exploration included.
+    pub learning_return: Option<f64>,
     /// The one action that was always taken in it, if there was only one.
     pub only_action: Option<i32>,
     /// Expected return of the final greedy policy, computed from the dynamics where they are known: no luck in it.
@@ -382,6 +384,7 @@ impl<'a> Run<'a> {
             final_return: evaluation.mean(),
             final_return_std: evaluation.std(),
             final_episodes: evaluation.returns.len(),
+            learning_return: self.log.recent_return(),
             only_action: evaluation.only_action,
             exact_return,
             seconds,

@@ -1,5 +1,6 @@
 //! The agent through its public interface: it learns, resumes exactly, and refuses what it cannot do.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;

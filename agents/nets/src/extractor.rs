@@ -32,11 +32,11 @@ pub trait FeatureExtractor: Send + Debug {
 
 /// Which feature extractor, and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum ExtractorConfig {
-    /// The observation itself, as one row.
-    Flatten,
+    /// The observation itself, as one row. (With braces, because a unit variant would accept unknown keys.)
+    Flatten {},
     /// Fully connected layers on the flattened observation.
     Mlp(MlpConfig),
 }
@@ -55,7 +55,7 @@ impl ExtractorConfig {
     pub fn build(&self, scope: &mut Scope<'_>, space: &Space) -> Result<Box<dyn FeatureExtractor>> {
         let inputs = float_shape(space).iter().product();
         Ok(match self {
-            Self::Flatten => Box::new(Flatten { width: inputs }),
+            Self::Flatten {} => Box::new(Flatten { width: inputs }),
             Self::Mlp(config) => Box::new(Mlp::new(config, scope, inputs)?),
         })
     }
@@ -98,11 +98,22 @@ mod tests {
 
     #[test]
     fn flatten_keeps_every_number_in_order() {
-        let (store, extractor) = built(&ExtractorConfig::Flatten, &Space::unbounded(&[2, 2]));
+        let (store, extractor) = built(&ExtractorConfig::Flatten {}, &Space::unbounded(&[2, 2]));
         assert_eq!((store.num_parameters(), extractor.width()), (0, 4));
         assert_eq!(extractor.relu_layers(), Some(vec![4]));
         let obs = Tensor::arange(8, (Kind::Float, Device::Cpu)).view([2, 2, 2]);
         assert_eq!(extractor.features(&obs, true), obs.view([2, 4]));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_every_kind() {
+        for json in [
+            r#"{"kind": "flatten", "hidden": [3]}"#,
+            r#"{"kind": "mlp", "hiden": [3]}"#,
+        ] {
+            let error = serde_json::from_str::<ExtractorConfig>(json).unwrap_err();
+            assert!(error.to_string().contains("unknown field"), "{error}");
+        }
     }
 
     #[test]

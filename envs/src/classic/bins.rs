@@ -23,7 +23,8 @@ pub struct CartPoleBinsConfig {
 impl Default for CartPoleBinsConfig {
     fn default() -> Self {
         Self {
-            bins: [3, 3, 8, 8],
+            // The coarsest of some tried with which one-step Q-learning balances the pole on each of 5 seeds.
+            bins: [4, 4, 8, 8],
             cart_pole: CartPoleConfig::default(),
         }
     }

@@ -4,6 +4,9 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, Result, Rng, Space, Status, Step, check_range};
 
+/// Rows that step together; 16 were measured to be faster than 8 and 64.
+const BLOCK: usize = 16;
+
 /// `cart-pole`: keep a pole upright on a cart by pushing the cart.
 ///
 /// **Action space**: `discrete(2)`.
@@ -157,45 +160,60 @@ impl CartPole {
         })
     }
 
-    /// Applies a push, given sine and cosine of the angle. The order of the operations is the reference's, to
-    /// the last bit. There are no branches that depend on the state: they would be predicted wrong.
+    /// Steps `N` rows. The order of the operations is the reference's, to the last bit.
+    ///
+    /// First all sines and cosines, then all accelerations, then all moves: taken in turn, one row would
+    /// wait for the row before. Nothing branches on the state, which would be predicted wrong.
     #[inline]
-    fn push(&self, state: &mut CartPoleState, action: usize, (sin, cos): (f64, f64)) -> Step {
+    fn push<const N: usize>(
+        &self,
+        states: &mut [CartPoleState; N],
+        actions: &[usize; N],
+        steps: &mut [Step; N],
+    ) {
         let config = &self.config;
-        let force = [-config.force_n, config.force_n][action];
-        let omega = state.angular_velocity;
-        let [push, share] = [
-            force + self.pole_moment * (omega * omega) * sin,
-            config.pole_mass_kg * (cos * cos),
-        ]
-        .map(|x| x / self.total_mass);
-        let turn =
-            (config.gravity * sin - cos * push) / (config.pole_half_length_m * (4.0 / 3.0 - share));
-        let acceleration = push - self.pole_moment * turn * cos / self.total_mass;
-
+        let forces = [-config.force_n, config.force_n];
+        let mut force = [0.0; N];
+        let mut omega = [0.0; N];
+        let mut sin = [0.0; N];
+        let mut cos = [0.0; N];
+        for i in 0..N {
+            force[i] = forces[actions[i]];
+            omega[i] = states[i].angular_velocity;
+            (sin[i], cos[i]) = states[i].angle.sin_cos();
+        }
+        let mut acceleration = [0.0; N];
+        let mut turn = [0.0; N];
+        for i in 0..N {
+            let push =
+                (force[i] + self.pole_moment * (omega[i] * omega[i]) * sin[i]) / self.total_mass;
+            let share = config.pole_mass_kg * (cos[i] * cos[i]) / self.total_mass;
+            turn[i] = (config.gravity * sin[i] - cos[i] * push)
+                / (config.pole_half_length_m * (4.0 / 3.0 - share));
+            acceleration[i] = push - self.pole_moment * turn[i] * cos[i] / self.total_mass;
+        }
         let dt = config.time_step_s;
-        let velocity = state.velocity + dt * acceleration;
-        let angular_velocity = omega + dt * turn;
-        let (v, w) = match config.kinematics_integrator {
-            Integrator::Euler => (state.velocity, omega),
-            Integrator::SemiImplicit => (velocity, angular_velocity),
-        };
-        state.position += dt * v;
-        state.velocity = velocity;
-        state.angle += dt * w;
-        state.angular_velocity = angular_velocity;
-
-        let ends = (state.position.abs() > config.position_limit_m)
-            | (state.angle.abs() > config.angle_limit_rad);
-        let reward = self.rewards[usize::from(ends) + usize::from(ends & state.ended)];
-        state.ended |= ends;
-        Step {
-            reward,
-            status: if ends {
+        for i in 0..N {
+            let state = &mut states[i];
+            let velocity = state.velocity + dt * acceleration[i];
+            let angular_velocity = omega[i] + dt * turn[i];
+            let (v, w) = match config.kinematics_integrator {
+                Integrator::Euler => (state.velocity, omega[i]),
+                Integrator::SemiImplicit => (velocity, angular_velocity),
+            };
+            state.position += dt * v;
+            state.velocity = velocity;
+            state.angle += dt * w;
+            state.angular_velocity = angular_velocity;
+            let ends = (state.position.abs() > config.position_limit_m)
+                | (state.angle.abs() > config.angle_limit_rad);
+            steps[i].reward = self.rewards[usize::from(ends) + usize::from(ends & state.ended)];
+            steps[i].status = if ends {
                 Status::Terminated
             } else {
                 Status::Running
-            },
+            };
+            state.ended |= ends;
         }
     }
 }
@@ -219,31 +237,26 @@ impl Env for CartPole {
 
     #[inline]
     fn step(&self, state: &mut CartPoleState, action: usize, _: &mut Rng) -> Step {
-        self.push(state, action, state.angle.sin_cos())
+        let mut step = [Step::running(0.0)];
+        self.push(std::array::from_mut(state), &[action], &mut step);
+        step[0]
     }
 
-    /// First all sines and cosines, then all pushes: in turn, a row would wait for the one before.
     fn step_rows(
         &self,
         states: &mut [CartPoleState],
         actions: &[usize],
-        _: &mut [Rng],
+        rngs: &mut [Rng],
         steps: &mut [Step],
     ) {
-        const BLOCK: usize = 64;
-        let blocks = states.chunks_mut(BLOCK).zip(actions.chunks(BLOCK));
-        for ((states, actions), steps) in blocks.zip(steps.chunks_mut(BLOCK)) {
-            let rows = actions.iter().zip(steps);
-            if let Ok(states) = <&mut [CartPoleState; BLOCK]>::try_from(&mut *states) {
-                let angles = states.each_ref().map(|state| state.angle.sin_cos());
-                for ((state, angle), (&action, step)) in states.iter_mut().zip(angles).zip(rows) {
-                    *step = self.push(state, action, angle);
-                }
-            } else {
-                for (state, (&action, step)) in states.iter_mut().zip(rows) {
-                    *step = self.push(state, action, state.angle.sin_cos());
-                }
-            }
+        let (blocks, states) = states.as_chunks_mut::<BLOCK>();
+        let (block_actions, actions) = actions.as_chunks();
+        let (block_steps, steps) = steps.as_chunks_mut();
+        for ((states, actions), steps) in blocks.iter_mut().zip(block_actions).zip(block_steps) {
+            self.push(states, actions, steps);
+        }
+        for (((state, &action), rng), step) in states.iter_mut().zip(actions).zip(rngs).zip(steps) {
+            *step = self.step(state, action, rng);
         }
     }
 

@@ -9,7 +9,7 @@ use thorndike_core::{Array, EnvOptions, Mode, Registry, Rng, Seeds, Space, Train
 
 use super::eval::{read_config, trained};
 use super::{Failure, Outcome};
-use crate::launch::stop_on_signal;
+use crate::signal::stop_on_signal;
 
 /// Watch a trained agent in the terminal, or random actions in an environment
 #[derive(Debug, clap::Args)]

@@ -10,9 +10,10 @@ use thorndike_tabular::exact::Solver;
 
 use super::{Failure, Outcome};
 use crate::config::Config;
-use crate::launch::{Experiment, stop_on_signal, write_whole};
+use crate::launch::{Experiment, write_whole};
 use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
+use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
 use crate::summary::Summary;
 use crate::text::duration;
@@ -98,20 +99,24 @@ fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
 
 fn print(report: &Report, picture: &Path) {
     let seeds = &report.final_evaluations;
-    println!("\nseed  final return         episodes  time");
+    println!("\nseed  final return         episodes  learning  time");
     for seed in seeds {
         let warning = match seed.only_action {
             Some(action) => format!("  (action {action} in every step)"),
             None => String::new(),
         };
         let value = format!("{:.2} ± {:.2}", seed.final_return, seed.final_return_std);
+        let learning = seed
+            .learning_return
+            .map_or("-".into(), |value| format!("{value:.2}"));
         println!(
-            "{:>4}  {value:<20} {:>8}  {}{warning}",
+            "{:>4}  {value:<20} {:>8}  {learning:>8}  {}{warning}",
             seed.seed,
             seed.final_episodes,
             duration(seed.seconds)
         );
     }
+
     print!("\n{}", report.summary);
     let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
     if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
@@ -124,14 +129,15 @@ fn print(report: &Report, picture: &Path) {
     for line in report
         .references
         .iter()
-        .filter(|line| line.label == ReferenceLine::SOLVED)
+        .filter(|line| line.label != ReferenceLine::OPTIMUM)
     {
         let reached = seeds
             .iter()
             .filter(|seed| seed.final_return >= line.value)
             .count();
         println!(
-            "  solved from {}: {reached} of {} seeds",
+            "  {} from {}: {reached} of {} seeds",
+            line.label,
             line.value,
             seeds.len()
         );

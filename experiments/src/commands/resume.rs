@@ -11,13 +11,13 @@ pub(super) struct Args {
     /// Folder of the experiment, such as results/cart-pole-dqn
     folder: PathBuf,
     /// Seeds at a time; as many as there are cores if absent
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
 }
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let experiment = Experiment::open(&args.folder, registry)?;
-    let plan = Plan::new(&experiment.config, registry, args.jobs)?;
+    let plan = Plan::new(&experiment.config, registry, args.jobs.map(usize::from))?;
     eprintln!("{}\n", plan.describe(&experiment.config));
     report::run_and_report(&experiment, registry, plan.jobs)
 }

@@ -15,8 +15,8 @@ pub(super) struct Args {
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Seeds at a time; as many as there are cores if absent
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// Folder of all results
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let config = Config::load(&args.config, &args.overrides, registry)?;
-    let plan = Plan::new(&config, registry, args.jobs)?;
+    let plan = Plan::new(&config, registry, args.jobs.map(usize::from))?;
     eprintln!("{}", plan.describe(&config));
     let experiment = Experiment::create(config, &args.results, args.force)?;
     eprintln!("  results in {}\n", experiment.dir.display());
