@@ -1,6 +1,7 @@
 //! Dyna-Q: learning, and planning in a model that is learned beside.
 
 use serde::{Deserialize, Serialize};
+use thorndike_core::memory::check_fits;
 use thorndike_core::{BuildContext, Error, Result, check_range};
 
 use crate::agent::{Rule, TdAgent};
@@ -66,6 +67,8 @@ pub fn dyna_q(config: &DynaQConfig, context: &BuildContext<'_>) -> Result<TdAgen
             let what = format!("{places} outcomes in all; give fewer, {MAX_PAIRS} are the most");
             return Err(Error::config("outcomes", what));
         }
+        let bytes = places * size_of::<Outcome>();
+        check_fits("outcomes", "a model with so many", bytes as u64)?;
         Ok(DynaQ {
             planning_steps: config.planning_steps,
             capacity: config.outcomes,

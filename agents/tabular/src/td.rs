@@ -1,6 +1,7 @@
 //! What all agents share: the table that is acted on, exploration, learning rate, counters.
 
 use serde::{Deserialize, Serialize};
+use thorndike_core::memory::check_fits;
 use thorndike_core::{
     BuildContext, EnvSteps, Error, Log, Result, Rng, Schedule, Status, check_range,
 };
@@ -9,6 +10,9 @@ use crate::explore::{Exploration, Policy, argmax, max};
 
 /// Most pairs of state and action: 2^28, 3 GiB of table.
 pub(crate) const MAX_PAIRS: usize = 1 << 28;
+
+/// A value and a count.
+const PAIR_BYTES: u64 = 12;
 
 /// Options that all agents share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,6 +145,8 @@ impl Td {
                 expected: format!("1 to {MAX_PAIRS} pairs of state and action"),
                 found: format!("{states} states and {actions} actions"),
             })?;
+        let what = format!("a table of {states} states and {actions} actions");
+        check_fits("", &what, pairs as u64 * PAIR_BYTES)?;
         Ok(Self {
             states,
             actions,
@@ -396,7 +402,6 @@ impl Td {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        let pairs = self.q.len() as u64;
-        pairs * 12 + self.rows() as u64 * 8
+        self.q.len() as u64 * PAIR_BYTES + self.rows() as u64 * 8
     }
 }
