@@ -53,6 +53,8 @@ impl<T: Element> Case<T> {
             frame_stack: stack,
             action_repeat: 1,
             reward_threshold: None,
+            action_names: Vec::new(),
+            vocabulary: Vec::new(),
         };
         let steps = (0..16).map(|t| {
             let mut obs = Array::zeros::<T>(1, frame * stack);

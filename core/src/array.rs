@@ -33,7 +33,7 @@ mod sealed {
 
 /// A scalar that an [`Array`] can hold: `f32`, `u8` or `i32`.
 pub trait Element:
-    sealed::Sealed + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
+    sealed::Sealed + Copy + Default + PartialEq + Into<f64> + std::fmt::Debug + Send + Sync + 'static
 {
     /// The scalar's name.
     const KIND: Kind;

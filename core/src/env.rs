@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::array::{Element, Kind};
+use crate::picture::Picture;
 use crate::seed::Rng;
 use crate::space::Space;
 
@@ -74,8 +75,22 @@ pub trait Env: Send + Sync {
     fn reward_threshold(&self) -> Option<f64> {
         None
     }
+    /// What the actions are called, in their order; none where a number says it all.
+    fn action_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// The words that the tokens of the observation stand for: token `i` is `vocabulary()[i]`; none where
+    /// nothing is said in words.
+    fn vocabulary(&self) -> &[String] {
+        &[]
+    }
     /// Text picture of a state for `thorndike play`.
     fn render(&self, state: &Self::State) -> Option<String> {
+        let _ = state;
+        None
+    }
+    /// Drawn picture of a state, always of the same size, for recordings.
+    fn draw(&self, state: &Self::State) -> Option<Picture> {
         let _ = state;
         None
     }

@@ -5,15 +5,17 @@ use std::fmt;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::array::{Array, Kind};
+use crate::array::{Array, Element, Kind};
 use crate::seed::Rng;
 
 /// The set of possible observations or actions of one environment.
 ///
 /// A row of an [`Array`] holds one element of a space: one `i32` for `Discrete`, one `i32` per
-/// dimension for `MultiDiscrete`, and `shape.iter().product()` scalars for `Box`.
+/// dimension for `MultiDiscrete`, `shape.iter().product()` scalars for `Box`, and the rows of its parts
+/// end to end for `Tuple`. Small integers may also stand in rows of `u8`, such as words beside pixels.
 ///
-/// *Design.* Three flat spaces and no dictionaries: flat rows are what networks and replay want.
+/// *Design.* Flat spaces and no dictionaries: flat rows are what networks and replay want. An observation
+/// of two kinds is a `Tuple`: one row still, whose parts a network finds by their place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Space {
     /// `0..n`.
@@ -29,6 +31,8 @@ pub enum Space {
     },
     /// `0..n` per dimension.
     MultiDiscrete(Vec<usize>),
+    /// One element of each space, in this order.
+    Tuple(Vec<Space>),
 }
 
 impl Space {
@@ -48,6 +52,7 @@ impl Space {
             Self::Discrete(_) => 1,
             Self::Box { shape, .. } => shape.iter().product(),
             Self::MultiDiscrete(sizes) => sizes.len(),
+            Self::Tuple(parts) => parts.iter().map(Self::len).sum(),
         }
     }
 
@@ -56,7 +61,7 @@ impl Space {
         match self {
             Self::Discrete(_) => vec![1],
             Self::Box { shape, .. } => shape.clone(),
-            Self::MultiDiscrete(sizes) => vec![sizes.len()],
+            Self::MultiDiscrete(_) | Self::Tuple(_) => vec![self.len()],
         }
     }
 
@@ -81,6 +86,7 @@ impl Space {
                 high: *high,
             },
             Self::MultiDiscrete(sizes) => Self::MultiDiscrete(sizes.repeat(k)),
+            Self::Tuple(_) => Self::Tuple(vec![self.clone(); k]),
         }
     }
 
@@ -89,21 +95,32 @@ impl Space {
         if array.cols() != self.len() {
             return false;
         }
-        match (self, array.kind()) {
-            (Self::Discrete(n), Kind::I32) => in_range(array.row(row)[0], *n),
-            (Self::MultiDiscrete(sizes), Kind::I32) => {
-                let row = array.row::<i32>(row);
-                row.iter().zip(sizes).all(|(&x, &n)| in_range(x, n))
+        match array.kind() {
+            Kind::F32 => self.holds(array.row::<f32>(row)),
+            Kind::U8 => self.holds(array.row::<u8>(row)),
+            Kind::I32 => self.holds(array.row::<i32>(row)),
+        }
+    }
+
+    /// Whether `row`, of this space's length, is an element of it.
+    fn holds<T: Element>(&self, row: &[T]) -> bool {
+        // Counts are whole numbers: a float is none.
+        let in_range = |x: T, n: usize| T::KIND != Kind::F32 && (0.0..n as f64).contains(&x.into());
+        match self {
+            Self::Discrete(n) => in_range(row[0], *n),
+            Self::MultiDiscrete(sizes) => row.iter().zip(sizes).all(|(&x, &n)| in_range(x, n)),
+            Self::Box { low, high, .. } => {
+                let range = f64::from(*low)..=f64::from(*high);
+                row.iter().all(|&x| range.contains(&x.into()))
             }
-            (Self::Box { low, high, .. }, kind) => {
-                let inside = |x: f32| x >= *low && x <= *high;
-                match kind {
-                    Kind::F32 => array.row(row).iter().copied().all(inside),
-                    Kind::U8 => array.row::<u8>(row).iter().all(|&x| inside(f32::from(x))),
-                    Kind::I32 => array.row::<i32>(row).iter().all(|&x| inside(x as f32)),
-                }
+            Self::Tuple(parts) => {
+                let mut rest = row;
+                parts.iter().all(|part| {
+                    let (row, after) = rest.split_at(part.len());
+                    rest = after;
+                    part.holds(row)
+                })
             }
-            _ => false,
         }
     }
 
@@ -112,11 +129,20 @@ impl Space {
     /// # Panics
     /// If `array` has another row length or scalar than this space.
     pub fn sample(&self, rng: &mut Rng, array: &mut Array, row: usize) {
+        match array.kind() {
+            Kind::F32 => self.draw(rng, array.row_mut::<f32>(row), &|x| x as f32),
+            Kind::U8 => self.draw(rng, array.row_mut::<u8>(row), &|x| x as u8),
+            Kind::I32 => self.draw(rng, array.row_mut::<i32>(row), &|x| x as i32),
+        }
+    }
+
+    fn draw<T: Element>(&self, rng: &mut Rng, row: &mut [T], scalar: &dyn Fn(f64) -> T) {
+        assert_eq!(row.len(), self.len(), "row of another space");
         match self {
-            Self::Discrete(n) => array.row_mut::<i32>(row)[0] = rng.random_range(0..*n as i32),
+            Self::Discrete(n) => row[0] = scalar(f64::from(rng.random_range(0..*n as u32))),
             Self::MultiDiscrete(sizes) => {
-                for (x, n) in array.row_mut::<i32>(row).iter_mut().zip(sizes) {
-                    *x = rng.random_range(0..*n as i32);
+                for (x, n) in row.iter_mut().zip(sizes) {
+                    *x = scalar(f64::from(rng.random_range(0..*n as u32)));
                 }
             }
             Self::Box { low, high, .. } => {
@@ -125,27 +151,23 @@ impl Space {
                 } else {
                     (-1.0, 1.0)
                 };
-                match array.kind() {
-                    Kind::F32 => array
-                        .row_mut::<f32>(row)
-                        .iter_mut()
-                        .for_each(|x| *x = low + (high - low) * rng.random::<f32>()),
-                    Kind::U8 => array
-                        .row_mut::<u8>(row)
-                        .iter_mut()
-                        .for_each(|x| *x = rng.random_range(low as u8..=high as u8)),
-                    Kind::I32 => array
-                        .row_mut::<i32>(row)
-                        .iter_mut()
-                        .for_each(|x| *x = rng.random_range(low as i32..=high as i32)),
+                for x in row {
+                    *x = scalar(match T::KIND {
+                        Kind::F32 => f64::from(low + (high - low) * rng.random::<f32>()),
+                        _ => f64::from(rng.random_range(low as i32..=high as i32)),
+                    });
+                }
+            }
+            Self::Tuple(parts) => {
+                let mut rest = row;
+                for part in parts {
+                    let (row, after) = rest.split_at_mut(part.len());
+                    rest = after;
+                    part.draw(rng, row, scalar);
                 }
             }
         }
     }
-}
-
-fn in_range(x: i32, n: usize) -> bool {
-    usize::try_from(x).is_ok_and(|x| x < n)
 }
 
 impl fmt::Display for Space {
@@ -159,6 +181,10 @@ impl fmt::Display for Space {
             Self::MultiDiscrete(sizes) => {
                 let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
                 write!(f, "multi-discrete({})", sizes.join(", "))
+            }
+            Self::Tuple(parts) => {
+                let parts: Vec<_> = parts.iter().map(ToString::to_string).collect();
+                write!(f, "{}", parts.join(" + "))
             }
         }
     }
@@ -194,6 +220,29 @@ mod tests {
         assert!(space.contains(&array, 0));
         array.row_mut::<f32>(0)[3] = f32::NAN;
         assert!(!space.contains(&array, 0), "NaN is in no box");
+    }
+
+    #[test]
+    fn parts_of_a_tuple_lie_end_to_end_in_one_row() {
+        let pixels = Space::Box {
+            shape: vec![2],
+            low: 0.0,
+            high: 9.0,
+        };
+        let space = Space::Tuple(vec![pixels, Space::MultiDiscrete(vec![4, 4, 4])]);
+        assert_eq!((space.len(), space.stacked(2).len()), (5, 10));
+        assert_eq!(space.to_string(), "box(2; 0..9) + multi-discrete(4, 4, 4)");
+        let row = |items: [u8; 5]| Array::from_vec(items.to_vec(), 5);
+        assert!(space.contains(&row([9, 0, 3, 3, 3]), 0));
+        assert!(!space.contains(&row([9, 10, 3, 3, 3]), 0));
+        assert!(!space.contains(&row([9, 0, 3, 3, 4]), 0));
+        let mut drawn = row([0; 5]);
+        for _ in 0..100 {
+            space.sample(&mut Seeds::new(2).stream("test", 0), &mut drawn, 0);
+            assert!(space.contains(&drawn, 0));
+        }
+        let floats = Array::from_vec(vec![0.0_f32; 5], 5);
+        assert!(!space.contains(&floats, 0), "words are whole numbers");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Status, Step, action_kind};
 use crate::error::{Error, Result};
+use crate::picture::Picture;
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
 
@@ -77,6 +78,12 @@ pub struct EnvSpec {
     pub action_repeat: u32,
     /// Mean return from which the problem counts as solved.
     pub reward_threshold: Option<f64>,
+    /// What the actions are called, in their order; may be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub action_names: Vec<String>,
+    /// The words that the tokens of an observation stand for; empty where nothing is said in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vocabulary: Vec<String>,
 }
 
 impl EnvSpec {
@@ -170,6 +177,11 @@ pub trait VectorEnv: Send {
         let _ = index;
         None
     }
+    /// Drawn picture of environment `index`.
+    fn draw(&self, index: usize) -> Option<Picture> {
+        let _ = index;
+        None
+    }
 }
 
 /// N environments of one type, stepped one after another on the calling thread.
@@ -218,6 +230,8 @@ impl<E: Env> SyncVectorEnv<E> {
             frame_stack: options.frame_stack,
             action_repeat: options.action_repeat,
             reward_threshold: env.reward_threshold(),
+            action_names: env.action_names().iter().map(ToString::to_string).collect(),
+            vocabulary: env.vocabulary().to_vec(),
         };
         if !E::Action::fits(&spec.action_space) {
             return Err(Error::Space {
@@ -441,6 +455,10 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
 
     fn render(&self, index: usize) -> Option<String> {
         self.env.render(&self.states[index])
+    }
+
+    fn draw(&self, index: usize) -> Option<Picture> {
+        self.env.draw(&self.states[index])
     }
 }
 

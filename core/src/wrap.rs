@@ -2,6 +2,7 @@
 
 use crate::env::{Env, Step};
 use crate::error::{Error, Result, check_range};
+use crate::picture::Picture;
 use crate::seed::Rng;
 use crate::space::Space;
 
@@ -120,8 +121,14 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
     fn reward_threshold(&self) -> Option<f64> {
         self.env.reward_threshold()
     }
+    fn action_names(&self) -> &'static [&'static str] {
+        self.env.action_names()
+    }
     fn render(&self, state: &E::State) -> Option<String> {
         self.env.render(state)
+    }
+    fn draw(&self, state: &E::State) -> Option<Picture> {
+        self.env.draw(state)
     }
 }
 

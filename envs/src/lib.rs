@@ -19,6 +19,7 @@
 //! assert_eq!(envs.spec().num_states("me").unwrap(), 64);
 //! ```
 
+pub mod canvas;
 pub mod classic;
 pub mod grid;
 pub mod probe;

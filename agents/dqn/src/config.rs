@@ -204,6 +204,8 @@ mod tests {
             frame_stack: 1,
             action_repeat: 1,
             reward_threshold: None,
+            action_names: Vec::new(),
+            vocabulary: Vec::new(),
         }
     }
 

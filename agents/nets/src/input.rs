@@ -1,7 +1,7 @@
 //! Observations as tensors: [`Array`] and [`Space`] in, [`Tensor`] out.
 
 use tch::{Device, Kind, Tensor};
-use thorndike_core::{Array, Error, Kind as Scalar, Result, Space};
+use thorndike_core::{Array, Element, Error, Kind as Scalar, Result, Space};
 
 /// Turns rows of observations into the tensor a network reads.
 ///
@@ -11,6 +11,7 @@ use thorndike_core::{Array, Error, Kind as Scalar, Result, Space};
 /// | `Box` | `u8` | `f32 [batch, ..shape]`, divided by the space's highest value (255 for pixels) |
 /// | `Discrete(n)` | `i32` | `f32 [batch, n]`, one-hot |
 /// | `MultiDiscrete(sizes)` | `i32` | `f32 [batch, sum(sizes)]`, one one-hot block per dimension |
+/// | `Tuple(parts)` | any | `f32 [batch, sum(widths)]`, the parts as above, each flat, end to end |
 /// | `Discrete`, `MultiDiscrete` | `i32` | `i64 [batch, dimensions]` with [`Input::tokens`] |
 ///
 /// Values are copied once into memory that libtorch owns: its alignment is always the same, and the last
@@ -31,7 +32,15 @@ enum Encoding {
     Floats,
     Bytes { high: f64 },
     OneHot { sizes: Vec<usize> },
+    Parts(Vec<Part>),
     Tokens,
+}
+
+/// A stretch of an observation row.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Numbers { len: usize, high: f32 },
+    OneHot(usize),
 }
 
 impl Input {
@@ -51,6 +60,13 @@ impl Input {
             (Space::MultiDiscrete(sizes), Scalar::I32) => Encoding::OneHot {
                 sizes: sizes.clone(),
             },
+            (Space::Tuple(_), _) => {
+                let mut parts = Vec::new();
+                if !push_parts(space, scalar, &mut parts) {
+                    return Err(unreadable(space, scalar));
+                }
+                Encoding::Parts(parts)
+            }
             _ => return Err(unreadable(space, scalar)),
         };
         Ok(Self::new(encoding, float_shape(space), device))
@@ -100,6 +116,7 @@ impl Input {
                     .extend(obs.as_slice::<u8>().iter().map(|&x| f32::from(x) / high));
             }
             Encoding::OneHot { sizes } => one_hot(obs.as_slice(), sizes, &mut self.floats),
+            Encoding::Parts(parts) => encode_parts(obs, parts, &mut self.floats),
             Encoding::Tokens => panic!("tokens are no floats"),
         }
         &self.floats
@@ -123,6 +140,10 @@ impl Input {
                 one_hot(obs.as_slice(), sizes, &mut self.floats);
                 Tensor::from_slice(&self.floats).to_device(self.device)
             }
+            Encoding::Parts(parts) => {
+                encode_parts(obs, parts, &mut self.floats);
+                Tensor::from_slice(&self.floats).to_device(self.device)
+            }
             Encoding::Tokens => {
                 self.tokens.clear();
                 self.tokens
@@ -140,6 +161,10 @@ pub fn float_shape(space: &Space) -> Vec<i64> {
         Space::Box { shape, .. } => shape.iter().map(|&n| n as i64).collect(),
         Space::Discrete(n) => vec![*n as i64],
         Space::MultiDiscrete(sizes) => vec![sizes.iter().sum::<usize>() as i64],
+        Space::Tuple(parts) => {
+            let width = |part: &Space| float_shape(part).iter().product::<i64>();
+            vec![parts.iter().map(width).sum()]
+        }
     }
 }
 
@@ -164,6 +189,61 @@ fn one_hot(values: &[i32], sizes: &[usize], out: &mut Vec<f32>) {
             let (block, rest) = out.split_at_mut(size);
             block[value as usize] = 1.0;
             out = rest;
+        }
+    }
+}
+
+/// Whether every part of `space` can be read.
+fn push_parts(space: &Space, scalar: Scalar, parts: &mut Vec<Part>) -> bool {
+    match (space, scalar) {
+        (Space::Box { .. }, Scalar::F32) => parts.push(Part::Numbers {
+            len: space.len(),
+            high: 1.0,
+        }),
+        (Space::Box { high, .. }, _) if *high > 0.0 && high.is_finite() => {
+            parts.push(Part::Numbers {
+                len: space.len(),
+                high: *high,
+            });
+        }
+        (Space::Discrete(n), Scalar::U8 | Scalar::I32) => parts.push(Part::OneHot(*n)),
+        (Space::MultiDiscrete(sizes), Scalar::U8 | Scalar::I32) => {
+            parts.extend(sizes.iter().map(|&n| Part::OneHot(n)));
+        }
+        (Space::Tuple(spaces), _) => {
+            return spaces.iter().all(|space| push_parts(space, scalar, parts));
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn encode_parts(obs: &Array, parts: &[Part], out: &mut Vec<f32>) {
+    out.clear();
+    for row in 0..obs.rows() {
+        match obs.kind() {
+            Scalar::F32 => encode_row(obs.row::<f32>(row), parts, out),
+            Scalar::U8 => encode_row(obs.row::<u8>(row), parts, out),
+            Scalar::I32 => encode_row(obs.row::<i32>(row), parts, out),
+        }
+    }
+}
+
+fn encode_row<T: Element>(mut row: &[T], parts: &[Part], out: &mut Vec<f32>) {
+    let number = |x: T| -> f64 { x.into() };
+    for part in parts {
+        match *part {
+            Part::Numbers { len, high } => {
+                let (numbers, rest) = row.split_at(len);
+                out.extend(numbers.iter().map(|&x| number(x) as f32 / high));
+                row = rest;
+            }
+            Part::OneHot(n) => {
+                let start = out.len();
+                out.resize(start + n, 0.0);
+                out[start..][number(row[0]) as usize] = 1.0;
+                row = &row[1..];
+            }
         }
     }
 }
@@ -226,6 +306,21 @@ mod tests {
             to_vec(&single.tensor(&Array::from_vec(vec![3], 1))),
             [0., 0., 0., 1.]
         );
+    }
+
+    #[test]
+    fn parts_of_a_tuple_are_encoded_end_to_end() {
+        let space = Space::Tuple(vec![boxed(&[1, 2], 10.0), Space::MultiDiscrete(vec![2, 3])]);
+        let mut input = Input::floats(&space, Scalar::U8, Device::Cpu).unwrap();
+        let obs = Array::from_vec(vec![5_u8, 10, 1, 0, 0, 1, 0, 2], 4);
+        let expected = [
+            [0.5, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0],
+            [0.0, 0.1, 1.0, 0.0, 0.0, 0.0, 1.0],
+        ];
+        let tensor = input.tensor(&obs);
+        assert_eq!(tensor.size(), [2, 7]);
+        assert_eq!(to_vec(&tensor), expected.concat());
+        assert_eq!(input.encode(&obs), expected.concat());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) fn spec<T: Element>(num_envs: usize, frame_stack: usize) -> EnvSpec {
         frame_stack,
         action_repeat: 1,
         reward_threshold: None,
+        action_names: Vec::new(),
+        vocabulary: Vec::new(),
     }
 }
 

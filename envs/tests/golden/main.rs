@@ -1,0 +1,13 @@
+//! Parity with recorded episodes and tables of Gymnasium and bsuite, step for step.
+//!
+//! The records lie in `tests/golden` of the repository and in the folder that `THORNDIKE_GOLDEN` names (a
+//! relative path starts at the workspace; default `../shared/golden`, passed over where there is none).
+//! Other records of the same form can be run through these tests that way. An argument of an
+//! environment that is not known here fails the test; it is never passed over.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
+
+mod classic;
+mod grid;
+mod probe;
+mod records;
