@@ -18,6 +18,7 @@ pub struct EnvOptions {
     /// Environments stepped together.
     pub num_envs: usize,
     /// Environment steps after which an episode is truncated; absent: the environment's own limit; 0: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<u32>,
     /// Successive observations shown together, oldest first; the first one is repeated at a start.
     pub frame_stack: usize,

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, bail};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thorndike_core::{Device, EnvOptions, EnvSteps, Registry, check_range};
 
 /// An experiment: one agent in one environment, with several seeds.
@@ -52,42 +53,39 @@ fn default_seeds() -> Vec<u64> {
     vec![1]
 }
 
-/// The environment of an experiment; options as in [`EnvOptions`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The environment of an experiment: its id, its own configuration, and the options of the batch beside them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnvConfig {
     /// Its id; see `thorndike list`.
     pub id: String,
-    /// Environments stepped together.
-    #[serde(default = "one")]
-    pub num_envs: usize,
-    /// Steps after which an episode is truncated. Absent: the environment's own; 0: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_limit: Option<u32>,
-    /// Successive observations shown together.
-    #[serde(default = "one")]
-    pub frame_stack: usize,
-    /// Times an action is applied.
-    #[serde(default = "one")]
-    pub action_repeat: u32,
+    /// How many there are and what is between them and the agent.
+    #[serde(flatten)]
+    pub options: EnvOptions,
     /// The environment's own configuration.
-    #[serde(default)]
     pub params: serde_json::Value,
 }
 
-fn one<T: From<u8>>() -> T {
-    T::from(1)
-}
-
-impl EnvConfig {
-    /// The options of the vector environment.
-    pub fn options(&self) -> EnvOptions {
-        EnvOptions {
-            num_envs: self.num_envs,
-            time_limit: self.time_limit,
-            frame_stack: self.frame_stack,
-            action_repeat: self.action_repeat,
-        }
+/// By hand, because serde cannot refuse unknown keys beside flattened ones. Errors begin with the key.
+impl<'de> Deserialize<'de> for EnvConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut keys = serde_json::Map::deserialize(deserializer)?;
+        let id = match keys.remove("id") {
+            Some(serde_json::Value::String(id)) => id,
+            Some(other) => return Err(D::Error::custom(format!("id: {other} is no text"))),
+            None => {
+                return Err(D::Error::custom(
+                    "id: missing; `thorndike list envs` has them",
+                ));
+            }
+        };
+        let params = keys.remove("params").unwrap_or_default();
+        let options = serde_path_to_error::deserialize(serde_json::Value::Object(keys))
+            .map_err(|e| D::Error::custom(format!("{}: {}", e.path(), e.inner())))?;
+        Ok(Self {
+            id,
+            options,
+            params,
+        })
     }
 }
 
@@ -153,7 +151,7 @@ impl Config {
     ///
     /// # Errors
     /// One line with the file, the key and what is accepted.
-    pub fn load(path: &Path, overrides: &[String], registry: &Registry) -> Result<Self> {
+    pub fn load(path: &Path, overrides: &[String], registry: &Registry) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         Self::parse(&text, &stem, overrides, registry)
@@ -169,15 +167,17 @@ impl Config {
         name: &str,
         overrides: &[String],
         registry: &Registry,
-    ) -> Result<Self> {
+    ) -> anyhow::Result<Self> {
         let mut table: toml::Table = text.parse().map_err(|e| at_line(text, &e))?;
         for text in overrides {
             apply_override(&mut table, text)?;
         }
+        let env_has_keys = table.get("env").is_some_and(toml::Value::is_table);
         let value = serde_json::to_value(table)?;
         let mut config: Self =
             serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
                 path if path == "." => anyhow::anyhow!("{}", e.inner()),
+                path if path == "env" && env_has_keys => anyhow::anyhow!("env.{}", e.inner()),
                 path => anyhow::anyhow!("{path}: {}", e.inner()),
             })?;
         if config.name.is_empty() {
@@ -187,7 +187,7 @@ impl Config {
         Ok(config)
     }
 
-    fn resolve(&mut self, registry: &Registry) -> Result<()> {
+    fn resolve(&mut self, registry: &Registry) -> anyhow::Result<()> {
         let name = &self.name;
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         if !name.chars().all(plain) || name.starts_with('.') {
@@ -224,7 +224,7 @@ impl Config {
         share(&mut self.log_every_steps, 200);
         share(&mut self.eval.every_steps, 20);
         share(&mut self.save.every_steps, 10);
-        self.env.options().check().map_err(|e| e.under("env"))?;
+        self.env.options.check().map_err(|e| e.under("env"))?;
         self.env.params = without_nulls(
             registry
                 .resolve_env(&self.env.id, &self.env.params)
@@ -242,7 +242,7 @@ impl Config {
     ///
     /// # Errors
     /// If a value cannot be written as TOML.
-    pub fn to_toml(&self) -> Result<String> {
+    pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)
     }
 }
@@ -284,7 +284,7 @@ fn at_line(text: &str, error: &toml::de::Error) -> anyhow::Error {
 }
 
 /// Sets one dotted key. A value that is no TOML value is taken as text: `env.id=taxi`.
-fn apply_override(table: &mut toml::Table, text: &str) -> Result<()> {
+fn apply_override(table: &mut toml::Table, text: &str) -> anyhow::Result<()> {
     let Some((key, value)) = text.split_once('=') else {
         bail!("{text:?} is no override; write key=value, such as agent.params.gamma=0.95");
     };
@@ -319,7 +319,7 @@ mod tests {
 
     const TEXT: &str = "steps = 100\n[env]\nid = \"frozen-lake\"\n[agent]\nid = \"q-learning\"\n";
 
-    fn parse(text: &str, overrides: &[&str]) -> Result<Config> {
+    fn parse(text: &str, overrides: &[&str]) -> anyhow::Result<Config> {
         let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
         Config::parse(text, "test", &overrides, &standard())
     }
@@ -382,6 +382,19 @@ mod tests {
             (
                 vec!["env.num_envs=0"],
                 vec!["env.num_envs: 0 is out of range; give 1 to"],
+            ),
+            (
+                vec!["env.num_envs=x"],
+                vec!["env.num_envs: invalid type: string \"x\", expected usize"],
+            ),
+            (
+                vec!["env.num_env=2"],
+                vec!["env.num_env: unknown field `num_env`, expected one of `num_envs`"],
+            ),
+            (vec!["env.id=3"], vec!["env.id: 3 is no text"]),
+            (
+                vec!["env=3"],
+                vec!["env: invalid type: integer `3`, expected a map"],
             ),
             (
                 vec!["agent.params.gamme=1"],

@@ -108,7 +108,7 @@ pub struct SeedSummary {
 pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec, Trainer)> {
     let seeds = Seeds::new(seed);
     let env = &config.env;
-    let envs = registry.make_envs(&env.id, &env.params, &env.options(), seeds)?;
+    let envs = registry.make_envs(&env.id, &env.params, &env.options, seeds)?;
     let spec = envs.spec().clone();
     let context = BuildContext {
         spec: &spec,
@@ -133,7 +133,7 @@ pub fn evaluation_envs(
     let env = &config.env;
     let options = EnvOptions {
         num_envs: episodes.min(MOST),
-        ..env.options()
+        ..env.options.clone()
     };
     let envs = registry.make_envs(&env.id, &env.params, &options, seeds)?;
     if envs.spec().time_limit.is_some() {

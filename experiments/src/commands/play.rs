@@ -140,7 +140,7 @@ fn build(
             .with_context(|| format!("{}: seed {seed} has no checkpoint yet", folder.display()))?;
         let options = EnvOptions {
             num_envs: 1,
-            ..config.env.options()
+            ..config.env.options.clone()
         };
         return Ok((
             capped(&config.env.id, &config.env.params, options)?,
