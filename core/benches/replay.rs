@@ -53,6 +53,7 @@ impl<T: Element> Case<T> {
             frame_stack: stack,
             action_repeat: 1,
             reward_threshold: None,
+            reference: String::new(),
             action_names: Vec::new(),
             vocabulary: Vec::new(),
         };

@@ -75,6 +75,10 @@ pub trait Env: Send + Sync {
     fn reward_threshold(&self) -> Option<f64> {
         None
     }
+    /// Where the problem comes from, such as "Gymnasium CartPole-v1"; empty if it is the author's own.
+    fn reference(&self) -> &'static str {
+        ""
+    }
     /// What the actions are called, in their order; none where a number says it all.
     fn action_names(&self) -> &'static [&'static str] {
         &[]

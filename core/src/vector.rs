@@ -79,6 +79,9 @@ pub struct EnvSpec {
     pub action_repeat: u32,
     /// Mean return from which the problem counts as solved.
     pub reward_threshold: Option<f64>,
+    /// Where the problem comes from; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reference: String,
     /// What the actions are called, in their order; may be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub action_names: Vec<String>,
@@ -231,6 +234,7 @@ impl<E: Env> SyncVectorEnv<E> {
             frame_stack: options.frame_stack,
             action_repeat: options.action_repeat,
             reward_threshold: env.reward_threshold(),
+            reference: env.reference().to_owned(),
             action_names: env.action_names().iter().map(ToString::to_string).collect(),
             vocabulary: env.vocabulary().to_vec(),
         };

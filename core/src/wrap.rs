@@ -121,6 +121,9 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
     fn reward_threshold(&self) -> Option<f64> {
         self.env.reward_threshold()
     }
+    fn reference(&self) -> &'static str {
+        self.env.reference()
+    }
     fn action_names(&self) -> &'static [&'static str] {
         self.env.action_names()
     }

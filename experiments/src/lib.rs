@@ -15,6 +15,8 @@
 mod commands;
 pub mod config;
 mod display;
+mod film;
+mod keyboard;
 pub mod launch;
 pub mod plot;
 pub mod run;

@@ -90,6 +90,7 @@ fn bench(name: &str, json: &str, batch: usize, update: f64, row: f64, peak: f64)
         frame_stack: 1,
         action_repeat: 1,
         reward_threshold: None,
+        reference: String::new(),
         action_names: Vec::new(),
         vocabulary: Vec::new(),
     };

@@ -204,6 +204,7 @@ mod tests {
             frame_stack: 1,
             action_repeat: 1,
             reward_threshold: None,
+            reference: String::new(),
             action_names: Vec::new(),
             vocabulary: Vec::new(),
         }

@@ -142,6 +142,7 @@ pub(crate) fn spec(states: usize, actions: usize, rows: usize) -> EnvSpec {
         frame_stack: 1,
         action_repeat: 1,
         reward_threshold: None,
+        reference: String::new(),
         action_names: Vec::new(),
         vocabulary: Vec::new(),
     }

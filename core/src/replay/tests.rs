@@ -21,6 +21,7 @@ pub(super) fn spec<T: Element>(num_envs: usize, frame_stack: usize) -> EnvSpec {
         frame_stack,
         action_repeat: 1,
         reward_threshold: None,
+        reference: String::new(),
         action_names: Vec::new(),
         vocabulary: Vec::new(),
     }

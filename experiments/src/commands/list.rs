@@ -1,10 +1,12 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use thorndike_core::{EnvOptions, Registry, Seeds};
+use serde_json::Value;
+use thorndike_core::{EnvOptions, EnvSpec, Registry, Seeds};
 
-use super::Outcome;
+use super::{Failure, Outcome};
 use crate::config::Config;
+use crate::film::contact_sheet;
 use crate::launch::CONFIG;
 use crate::text::thousands;
 
@@ -22,6 +24,9 @@ pub(super) struct Args {
     /// Folder of all results
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
+    /// Draw every environment that draws itself into this picture
+    #[arg(long, value_name = "FILE.png")]
+    sheet: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,8 +40,11 @@ enum What {
 }
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
+    if let Some(path) = &args.sheet {
+        return sheet(path, registry);
+    }
     if let (Some(what), Some(id)) = (args.what, &args.id) {
-        let empty = serde_json::Value::Null;
+        let empty = Value::Null;
         let params = match what {
             What::Envs => registry.resolve_env(id, &empty)?,
             What::Agents => registry.resolve_agent(id, &empty)?,
@@ -67,25 +75,71 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
 }
 
 fn envs(registry: &Registry) {
-    println!("environments");
-    let (options, seeds) = (EnvOptions::default(), Seeds::new(0));
+    println!(
+        "environments: observations, actions, time limit, return that counts as solved, source"
+    );
+    let mut rows = Vec::new();
     for id in registry.env_ids() {
-        let line = match registry.make_envs(id, &serde_json::Value::Null, &options, seeds) {
-            Ok(envs) => {
-                let spec = envs.spec();
-                let limit = spec.time_limit.map_or("-".into(), |n| thousands(n.into()));
-                let solved = spec.reward_threshold.map_or("-".into(), |r| r.to_string());
-                let (obs, actions) = (spec.observation_space().to_string(), &spec.action_space);
-                format!(
-                    "{obs:<28} {actions:<14} limit {limit:<6} solved {solved}",
-                    actions = actions.to_string()
-                )
+        let made = registry.make_envs(id, &Value::Null, &EnvOptions::default(), Seeds::new(0));
+        rows.push((id, made.map(|envs| columns(envs.spec()))));
+    }
+    let width = |column: usize| {
+        let cells = rows
+            .iter()
+            .filter_map(|(_, cells)| Some(&cells.as_ref().ok()?[column]));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let ids = rows.iter().map(|(id, _)| id.len()).max().unwrap_or(0);
+    for (id, cells) in &rows {
+        let line: String = match cells {
+            Ok(cells) => {
+                let padded = cells.iter().zip(widths);
+                padded
+                    .map(|(cell, width)| format!("  {cell:<width$}"))
+                    .collect()
             }
-            Err(error) => error.to_string(),
+            Err(error) => format!("  {error}"),
         };
-        println!("  {id:<18} {line}");
+        println!("{}", format!("  {id:<ids$}{line}").trim_end());
     }
     println!();
+}
+
+fn columns(spec: &EnvSpec) -> [String; 5] {
+    [
+        spec.observation_space().to_string(),
+        spec.action_space.to_string(),
+        spec.time_limit.map_or("-".into(), |n| thousands(n.into())),
+        spec.reward_threshold.map_or("-".into(), |r| r.to_string()),
+        spec.reference.clone(),
+    ]
+}
+
+/// Every environment a few random steps into an episode.
+fn sheet(path: &Path, registry: &Registry) -> Outcome {
+    const STEPS: usize = 12;
+    let seeds = Seeds::new(0);
+    let mut pictures = Vec::new();
+    for id in registry.env_ids() {
+        let mut envs = registry.make_envs(id, &Value::Null, &EnvOptions::default(), seeds)?;
+        let mut picture = envs.draw(0);
+        let (mut actions, mut rng) = (envs.new_actions(), seeds.stream("sheet", 0));
+        let space = envs.spec().action_space.clone();
+        for _ in 0..STEPS {
+            space.sample(&mut rng, &mut actions, 0);
+            envs.step(&actions);
+            if picture.is_none() || envs.batch().status[0].is_over() {
+                break;
+            }
+            picture = envs.draw(0);
+            envs.advance();
+        }
+        pictures.extend(picture.map(|picture| (id.to_owned(), picture)));
+    }
+    contact_sheet(path, &pictures, 6).map_err(Failure::Work)?;
+    println!("{} environments in {}", pictures.len(), path.display());
+    Ok(())
 }
 
 fn experiments(args: &Args, registry: &Registry) -> Outcome {

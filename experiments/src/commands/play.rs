@@ -1,30 +1,39 @@
-use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::io::{IsTerminal, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use serde_json::Value;
 use thorndike_core::{Array, EnvOptions, Mode, Registry, Rng, Seeds, Space, Trainer, VectorEnv};
 
 use super::eval::{read_config, trained};
 use super::{Failure, Outcome};
+use crate::film::Film;
+use crate::keyboard::{Choice, Keyboard, Wish};
 use crate::signal::stop_on_signal;
 
-/// Watch a trained agent in the terminal, or random actions in an environment
+/// Watch a trained agent in the terminal, or play an environment yourself; --record makes a film of it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder of an experiment, or id of an environment (random actions)
+    /// Folder of an experiment (its agent plays), or id of an environment (you play by keyboard)
     what: String,
     /// Which seed's agent; the first one if absent
     #[arg(long)]
     seed: Option<u64>,
-    /// Episodes to watch
+    /// Random actions instead of the keyboard or the agent
+    #[arg(long)]
+    random: bool,
+    /// Episodes to play
     #[arg(long, default_value_t = 1)]
     episodes: u32,
-    /// Steps a second; 0: as fast as it goes
-    #[arg(long, default_value_t = 10.0)]
-    speed: f64,
+    /// Steps a second; 0: as fast as it goes. Absent: 10, 20 in a film, and by keyboard a step a key
+    #[arg(long)]
+    speed: Option<f64>,
+    /// Record every frame into this GIF, with step, action and return
+    #[arg(long, value_name = "FILE.gif")]
+    record: Option<PathBuf>,
     /// Root seed of the environment
     #[arg(long, default_value_t = 0)]
     env_seed: u64,
@@ -37,74 +46,174 @@ pub(super) struct Args {
 enum Player {
     Agent(Trainer),
     Random(Space, Rng),
-}
-
-impl Player {
-    fn act(&mut self, obs: &Array, actions: &mut Array) {
-        match self {
-            Self::Agent(trainer) => trainer.agent().act(obs, Mode::Exploit, actions),
-            Self::Random(space, rng) => space.sample(rng, actions, 0),
-        }
-    }
+    Keys(Keyboard),
 }
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
-    if !(0.0..=1e6).contains(&args.speed) {
-        return Err(anyhow::anyhow!(
-            "--speed: {} is out of range; give 0 to 1000000 steps a second",
-            args.speed
-        )
-        .into());
+    if let Some(speed) = args.speed
+        && !(0.0..=1e6).contains(&speed)
+    {
+        return Err(
+            anyhow!("--speed: {speed} is out of range; give 0 to 1000000 steps a second").into(),
+        );
     }
     let seeds = Seeds::new(args.env_seed);
-    let (mut envs, mut player) = build(&args, registry, seeds)?;
-    if envs.render(0).is_none() {
-        return Err(anyhow::anyhow!("{}: this environment does not draw itself", args.what).into());
+    let (envs, player) = build(&args, registry, seeds)?;
+    let film = args.record.as_deref().map(|path| film(path, &args, &*envs));
+    let film = film.transpose()?;
+    let text = stdout().is_terminal() || film.is_none();
+    if film.is_none() && envs.render(0).is_none() {
+        return Err(anyhow!("{}: this environment shows itself in no text", args.what).into());
     }
-    let stop = stop_on_signal()?;
-    let mut out = stdout().lock();
-    let screen = stdout().is_terminal();
-    let mut actions = envs.new_actions();
+    let mut game = Game {
+        actions: envs.new_actions(),
+        envs,
+        player,
+        film,
+        text,
+        speed: args.speed,
+        stop: stop_on_signal()?,
+    };
     for episode in 1..=args.episodes {
-        let (mut total, mut steps) = (0.0, 0);
-        show(
-            &mut out,
-            screen,
-            &*envs,
-            &format!("episode {episode}, start"),
-        )?;
+        game.episode(episode)?;
+    }
+    if let (Some(film), Some(path)) = (game.film.take(), &args.record) {
+        film.finish().map_err(Failure::Work)?;
+        game.say(&format!("film in {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn film(path: &Path, args: &Args, envs: &dyn VectorEnv) -> anyhow::Result<Film> {
+    if envs.draw(0).is_none() {
+        bail!("--record: {} does not draw itself", args.what);
+    }
+    let speed = args.speed.filter(|&speed| speed > 0.0);
+    Film::create(path, speed.unwrap_or(20.0))
+}
+
+/// Episodes being played and shown.
+struct Game {
+    envs: Box<dyn VectorEnv>,
+    player: Player,
+    actions: Array,
+    film: Option<Film>,
+    /// Whether frames are written as text.
+    text: bool,
+    speed: Option<f64>,
+    stop: std::sync::Arc<AtomicBool>,
+}
+
+impl Game {
+    fn episode(&mut self, episode: u32) -> Outcome {
+        let (mut total, mut steps) = (0.0, 0_u32);
+        self.show(&[&format!("episode {episode}, start"), "return 0"])?;
         loop {
-            if args.speed > 0.0 {
-                sleep(Duration::from_secs_f64(1.0 / args.speed));
-            }
-            if stop.load(Ordering::Relaxed) {
-                return Err(Failure::Stopped);
-            }
-            player.act(&envs.batch().obs, &mut actions);
-            envs.step(&actions);
-            let (reward, status) = (envs.batch().rewards[0], envs.batch().status[0]);
+            self.choose()?;
+            self.envs.step(&self.actions);
+            let batch = self.envs.batch();
+            let (reward, status) = (batch.rewards[0], batch.status[0]);
             total += f64::from(reward);
             steps += 1;
-            let action = match envs.spec().action_space {
-                Space::Box { .. } => format!("{:?}", actions.row::<f32>(0)),
-                _ => format!("{:?}", actions.row::<i32>(0)),
-            };
-            let line = format!(
-                "episode {episode}, step {steps}: action {action}, reward {reward}, return {total}"
-            );
-            show(&mut out, screen, &*envs, &line)?;
-            envs.advance();
+            let action = self.action_name();
+            self.show(&[
+                &format!("episode {episode}, step {steps}: {action}"),
+                &format!("reward {reward}, return {}", short(total)),
+            ])?;
+            self.envs.advance();
             if status.is_over() {
-                writeln!(
-                    out,
-                    "{}: return {total} in {steps} steps",
-                    format!("{status:?}").to_lowercase()
-                )?;
-                break;
+                let end = format!("{status:?}").to_lowercase();
+                self.say(&format!("{end}: return {} in {steps} steps", short(total)))?;
+                return Ok(());
             }
         }
     }
-    Ok(())
+
+    /// Writes the next action, at the pace that was asked for.
+    fn choose(&mut self) -> Outcome {
+        let pause = self
+            .speed
+            .map(|speed| if speed > 0.0 { 1.0 / speed } else { 0.0 });
+        if let Player::Keys(keyboard) = &mut self.player {
+            let deadline = pause.map(|pause| Instant::now() + Duration::from_secs_f64(pause));
+            match keyboard.wish(deadline)? {
+                Wish::Act(Choice::Number(n)) => self.actions.row_mut::<i32>(0)[0] = n as i32,
+                Wish::Act(Choice::Force(x)) => self.actions.row_mut::<f32>(0)[0] = x,
+                Wish::Quit => return Err(Failure::Stopped),
+            }
+            return Ok(());
+        }
+        if self.text {
+            sleep(Duration::from_secs_f64(pause.unwrap_or(0.1)));
+        }
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Failure::Stopped);
+        }
+        let obs = &self.envs.batch().obs;
+        match &mut self.player {
+            Player::Agent(trainer) => trainer.agent().act(obs, Mode::Exploit, &mut self.actions),
+            Player::Random(space, rng) => space.sample(rng, &mut self.actions, 0),
+            Player::Keys(_) => unreachable!("handled above"),
+        }
+        Ok(())
+    }
+
+    fn action_name(&self) -> String {
+        let spec = self.envs.spec();
+        match spec.action_space {
+            Space::Box { .. } => {
+                let forces = self.actions.row::<f32>(0).iter();
+                let forces: Vec<String> = forces.map(|x| format!("{x:+.2}")).collect();
+                format!("action {}", forces.join(" "))
+            }
+            _ => {
+                let number = self.actions.row::<i32>(0)[0];
+                match spec.action_names.get(number as usize) {
+                    Some(name) => name.clone(),
+                    None => format!("action {number}"),
+                }
+            }
+        }
+    }
+
+    /// Shows one frame: over the last one on a terminal, below it elsewhere.
+    fn show(&mut self, caption: &[&str]) -> Outcome {
+        if let Some(film) = &mut self.film {
+            let picture = self.envs.draw(0).context("a frame was not drawn")?;
+            film.add(&picture, caption).map_err(Failure::Work)?;
+        }
+        if self.text {
+            let picture = self.envs.render(0).unwrap_or_default();
+            let clear = if stdout().is_terminal() {
+                "\x1b[H\x1b[2J"
+            } else {
+                ""
+            };
+            let help = match &self.player {
+                Player::Keys(keyboard) => keyboard.help(),
+                _ => "",
+            };
+            self.say(&format!("{clear}{picture}\n{}\n{help}", caption.join(", ")))?;
+        }
+        Ok(())
+    }
+
+    fn say(&self, text: &str) -> Outcome {
+        // While single keys are read, the terminal does not go back to the left margin by itself.
+        let raw = matches!(self.player, Player::Keys(_));
+        let end = if raw { "\r\n" } else { "\n" };
+        let lines = text.trim_end().lines();
+        let text: String = lines.flat_map(|line| [line, end]).collect();
+        let mut out = stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+}
+
+/// At most four digits behind the point, and none that say nothing.
+fn short(x: f64) -> String {
+    let text = format!("{x:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn build(
@@ -112,58 +221,49 @@ fn build(
     registry: &Registry,
     seeds: Seeds,
 ) -> anyhow::Result<(Box<dyn VectorEnv>, Player)> {
-    let one = EnvOptions::default();
-    let capped = |id: &str, params: &serde_json::Value, options: EnvOptions| -> anyhow::Result<_> {
+    let random = |envs: &dyn VectorEnv| {
+        Player::Random(envs.spec().action_space.clone(), seeds.stream("play", 0))
+    };
+    let capped = |id: &str, params: &Value, options: EnvOptions| -> anyhow::Result<_> {
         let envs = registry.make_envs(id, params, &options, seeds)?;
         if envs.spec().time_limit.is_some() {
             return Ok(envs);
         }
-        let time_limit = Some(args.step_cap);
-        Ok(registry.make_envs(
-            id,
-            params,
-            &EnvOptions {
-                time_limit,
-                ..options
-            },
-            seeds,
-        )?)
+        let options = EnvOptions {
+            time_limit: Some(args.step_cap),
+            ..options
+        };
+        Ok(registry.make_envs(id, params, &options, seeds)?)
     };
     let folder = PathBuf::from(&args.what);
     if folder.is_dir() {
         let config = read_config(&folder, registry)?;
+        let options = EnvOptions {
+            num_envs: 1,
+            ..config.env.options.clone()
+        };
+        let envs = capped(&config.env.id, &config.env.params, options)?;
+        if args.random {
+            let player = random(&*envs);
+            return Ok((envs, player));
+        }
         let seed = args.seed.unwrap_or(config.seeds[0]);
         if !config.seeds.contains(&seed) {
             bail!("--seed: no seed {seed}; known: {:?}", config.seeds);
         }
         let (_, trainer) = trained(&folder, &config, registry, seed)?
             .with_context(|| format!("{}: seed {seed} has no checkpoint yet", folder.display()))?;
-        let options = EnvOptions {
-            num_envs: 1,
-            ..config.env.options.clone()
-        };
-        return Ok((
-            capped(&config.env.id, &config.env.params, options)?,
-            Player::Agent(trainer),
-        ));
+        return Ok((envs, Player::Agent(trainer)));
     }
     if args.what.contains('/') {
         bail!("{}: no such folder", args.what);
     }
-    let envs = capped(&args.what, &serde_json::Value::Null, one)?;
-    let space = envs.spec().action_space.clone();
-    Ok((envs, Player::Random(space, seeds.stream("play", 0))))
-}
-
-/// Draws one frame: over the last one on a terminal, below it elsewhere.
-fn show(
-    out: &mut impl Write,
-    screen: bool,
-    envs: &dyn VectorEnv,
-    line: &str,
-) -> anyhow::Result<()> {
-    let picture = envs.render(0).unwrap_or_default();
-    let clear = if screen { "\x1b[H\x1b[2J" } else { "" };
-    writeln!(out, "{clear}{picture}\n{line}")?;
-    Ok(out.flush()?)
+    let envs = capped(&args.what, &Value::Null, EnvOptions::default())?;
+    let terminal = stdin().is_terminal() && stdout().is_terminal();
+    let player = if args.random || !terminal {
+        random(&*envs)
+    } else {
+        Player::Keys(Keyboard::new(envs.spec())?)
+    };
+    Ok((envs, player))
 }

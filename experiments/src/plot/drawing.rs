@@ -3,16 +3,16 @@
 //! Charts are laid out once, in pixels, without knowing the format; plotters then draws the shapes. A list can be
 //! checked by a test (no two texts overlap, nothing leaves the picture), which a drawing call cannot.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Once;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontFamily, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
 use super::theme::Colour;
+use crate::launch::write_whole;
 
 /// A point in pixels, from the upper left corner.
 pub(super) type Point = (f64, f64);
@@ -104,20 +104,14 @@ impl Drawing {
     /// The file appears whole or not at all: it is written beside its place and then renamed.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         let bytes = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("png") => self.png()?,
+            Some("png") => png(self.width, self.height, &self.pixels()?)?,
             Some("svg") => self.svg()?.into_bytes(),
             _ => bail!(
                 "{}: a picture's name must end in .png or .svg",
                 path.display()
             ),
         };
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".tmp");
-        let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        written.with_context(|| format!("cannot write {}", path.display()))
+        write_whole(path, &bytes)
     }
 
     pub(super) fn svg(&self) -> Result<String> {
@@ -137,18 +131,8 @@ impl Drawing {
         Ok(svg.replacen(&large, &shown, 1))
     }
 
-    fn png(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::High);
-        encoder.write_header()?.write_image_data(&self.pixels()?)?;
-        Ok(bytes)
-    }
-
     /// RGB, row by row.
-    fn pixels(&self) -> Result<Vec<u8>> {
+    pub(super) fn pixels(&self) -> Result<Vec<u8>> {
         let (width, fine) = (self.width as usize * 3, FINE as usize);
         let mut large = vec![0; width * self.height as usize * fine * fine];
         let size = (self.width * FINE, self.height * FINE);
@@ -180,6 +164,17 @@ impl Drawing {
         }
         Ok(small)
     }
+}
+
+/// RGB pixels as a PNG file.
+pub(crate) fn png(width: u32, height: u32, rgb: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    encoder.write_header()?.write_image_data(rgb)?;
+    Ok(bytes)
 }
 
 struct Pen<DB> {

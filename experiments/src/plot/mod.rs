@@ -11,6 +11,8 @@ mod drawing;
 mod figure;
 mod theme;
 
+pub(crate) use drawing::png;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -19,10 +21,34 @@ use anyhow::{Result, bail, ensure};
 pub use theme::Theme;
 
 use self::axis::short;
+use self::drawing::{Align, Drawing, Shape, Text};
 use self::figure::{Band, Cut, Figure, Key, Level, Line, Panel};
 use self::theme::Colour;
 use crate::runs::{Evaluation, Experiment, SeedRun};
 use crate::stats::{self, BandPoint, Bootstrap, Curve, Statistic};
+
+/// A strip of text lines, `size` pixels high each, as RGB pixels; for captions under frames. Returns its height too.
+pub(crate) fn strip(width: u32, size: f64, lines: &[&str]) -> Result<(u32, Vec<u8>)> {
+    const LEADING: f64 = 1.5;
+    let theme = Theme::Light;
+    let height = (size * (LEADING * lines.len() as f64 + 0.5)).ceil() as u32;
+    let text = |(i, line): (usize, &&str)| {
+        Shape::Text(Text {
+            at: (size * 0.5, size * (LEADING * i as f64 + 1.25)),
+            align: Align::Left,
+            text: (*line).to_owned(),
+            size,
+            colour: theme.text(),
+        })
+    };
+    let drawing = Drawing {
+        width,
+        height,
+        background: theme.background(),
+        shapes: lines.iter().enumerate().map(text).collect(),
+    };
+    Ok((height, drawing.pixels()?))
+}
 
 /// What a picture shows and how large it is.
 #[derive(Clone, Debug, PartialEq)]
