@@ -75,10 +75,8 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
 }
 
 fn envs(registry: &Registry) {
-    println!(
-        "environments: observations, actions, time limit, return that counts as solved, source"
-    );
-    let mut rows = Vec::new();
+    let heads = ["observations", "actions", "limit", "solved", "source"].map(str::to_owned);
+    let mut rows = vec![("environments", Ok(heads))];
     for id in registry.env_ids() {
         let made = registry.make_envs(id, &Value::Null, &EnvOptions::default(), Seeds::new(0));
         rows.push((id, made.map(|envs| columns(envs.spec()))));
@@ -91,7 +89,7 @@ fn envs(registry: &Registry) {
     };
     let widths: [usize; 5] = std::array::from_fn(width);
     let ids = rows.iter().map(|(id, _)| id.len()).max().unwrap_or(0);
-    for (id, cells) in &rows {
+    for (row, (id, cells)) in rows.iter().enumerate() {
         let line: String = match cells {
             Ok(cells) => {
                 let padded = cells.iter().zip(widths);
@@ -101,7 +99,9 @@ fn envs(registry: &Registry) {
             }
             Err(error) => format!("  {error}"),
         };
-        println!("{}", format!("  {id:<ids$}{line}").trim_end());
+        let indent = if row == 0 { "" } else { "  " };
+        let ids = ids + 2 - indent.len();
+        println!("{}", format!("{indent}{id:<ids$}{line}").trim_end());
     }
     println!();
 }

@@ -75,7 +75,9 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         stop: stop_on_signal()?,
     };
     for episode in 1..=args.episodes {
-        game.episode(episode)?;
+        if !game.episode(episode)? {
+            break;
+        }
     }
     if let (Some(film), Some(path)) = (game.film.take(), &args.record) {
         film.finish().map_err(Failure::Work)?;
@@ -105,11 +107,15 @@ struct Game {
 }
 
 impl Game {
-    fn episode(&mut self, episode: u32) -> Outcome {
+    /// Whether to go on after it.
+    fn episode(&mut self, episode: u32) -> Result<bool, Failure> {
         let (mut total, mut steps) = (0.0, 0_u32);
         self.show(&[&format!("episode {episode}, start"), "return 0"])?;
         loop {
-            self.choose()?;
+            if !self.choose()? {
+                self.say(&format!("left: return {} in {steps} steps", short(total)))?;
+                return Ok(false);
+            }
             self.envs.step(&self.actions);
             let batch = self.envs.batch();
             let (reward, status) = (batch.rewards[0], batch.status[0]);
@@ -124,13 +130,13 @@ impl Game {
             if status.is_over() {
                 let end = format!("{status:?}").to_lowercase();
                 self.say(&format!("{end}: return {} in {steps} steps", short(total)))?;
-                return Ok(());
+                return Ok(true);
             }
         }
     }
 
-    /// Writes the next action, at the pace that was asked for.
-    fn choose(&mut self) -> Outcome {
+    /// Writes the next action, at the pace that was asked for; false if the player wants to leave.
+    fn choose(&mut self) -> Result<bool, Failure> {
         let pause = self
             .speed
             .map(|speed| if speed > 0.0 { 1.0 / speed } else { 0.0 });
@@ -139,9 +145,9 @@ impl Game {
             match keyboard.wish(deadline)? {
                 Wish::Act(Choice::Number(n)) => self.actions.row_mut::<i32>(0)[0] = n as i32,
                 Wish::Act(Choice::Force(x)) => self.actions.row_mut::<f32>(0)[0] = x,
-                Wish::Quit => return Err(Failure::Stopped),
+                Wish::Quit => return Ok(false),
             }
-            return Ok(());
+            return Ok(true);
         }
         if self.text {
             sleep(Duration::from_secs_f64(pause.unwrap_or(0.1)));
@@ -155,7 +161,7 @@ impl Game {
             Player::Random(space, rng) => space.sample(rng, &mut self.actions, 0),
             Player::Keys(_) => unreachable!("handled above"),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn action_name(&self) -> String {
