@@ -1,10 +1,11 @@
 //! Native reinforcement-learning environments.
 //!
+//! - [`arcade`]: the five games of MinAtar, seen as planes of cells;
 //! - [`classic`]: control problems with continuous state;
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
 //! - [`probe`]: tiny problems that each test one ability of an agent.
 //!
-//! Dynamics, rewards and time limits are those of Gymnasium and bsuite, and are checked against
+//! Dynamics, rewards and time limits are those of Gymnasium, bsuite and MinAtar, and are checked against
 //! recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
 //! observations, its rewards, how episodes start and end, its configuration, and its reference.
 //!
@@ -19,6 +20,7 @@
 //! assert_eq!(envs.spec().num_states("me").unwrap(), 64);
 //! ```
 
+pub mod arcade;
 pub mod canvas;
 pub mod classic;
 pub mod grid;
@@ -39,6 +41,10 @@ pub fn register(registry: Registry) -> Registry {
         .finite_env("deep-sea-tabular", probe::TabularDeepSea::new)
         .finite_env("frozen-lake", grid::FrozenLake::new)
         .env("memory-chain", probe::MemoryChain::new)
+        .env("minatar-asterix", arcade::MinAtar::<arcade::Asterix>::new)
+        .env("minatar-breakout", arcade::MinAtar::<arcade::Breakout>::new)
+        .env("minatar-freeway", arcade::MinAtar::<arcade::Freeway>::new)
+        .env("minatar-space-invaders", arcade::MinAtar::<arcade::SpaceInvaders>::new)
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)
         .finite_env("taxi", grid::Taxi::new)

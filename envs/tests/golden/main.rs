@@ -9,5 +9,6 @@
 
 mod classic;
 mod grid;
+mod minatar;
 mod probe;
 mod records;
