@@ -44,6 +44,7 @@ pub fn register(registry: Registry) -> Registry {
         .env("minatar-asterix", arcade::MinAtar::<arcade::Asterix>::new)
         .env("minatar-breakout", arcade::MinAtar::<arcade::Breakout>::new)
         .env("minatar-freeway", arcade::MinAtar::<arcade::Freeway>::new)
+        .env("minatar-seaquest", arcade::MinAtar::<arcade::Seaquest>::new)
         .env("minatar-space-invaders", arcade::MinAtar::<arcade::SpaceInvaders>::new)
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)

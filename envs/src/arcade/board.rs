@@ -82,6 +82,11 @@ impl Board {
     pub fn down(self) -> Self {
         Self::from(self.0 << 10)
     }
+    /// All one row down; the bottom row comes in at the top.
+    #[inline]
+    pub fn down_around(self) -> Self {
+        Self(self.down().0 | (self.0 >> 90))
+    }
     /// All one column to the left; the first column is lost.
     #[inline]
     pub fn left(self) -> Self {
@@ -117,13 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_the_grid_is_lost_and_never_wraps() {
+    fn what_leaves_the_grid_is_lost() {
         let corners = [(0, 0), (9, 0), (0, 9), (9, 9)];
         let board = corners
             .iter()
             .fold(Board::EMPTY, |all, &(x, y)| all.or(Board::cell(x, y)));
         assert_eq!(cells(board.up()), [(0, 8), (9, 8)]);
         assert_eq!(cells(board.down()), [(0, 1), (9, 1)]);
+        assert_eq!(
+            cells(board.down_around()),
+            [(0, 0), (9, 0), (0, 1), (9, 1)],
+            "the one that wraps"
+        );
         assert_eq!(cells(board.left()), [(8, 0), (8, 9)]);
         assert_eq!(cells(board.right()), [(1, 0), (1, 9)]);
     }

@@ -136,7 +136,8 @@ pub struct Buttons {
 }
 
 impl Buttons {
-    const FULL: Self = Self::of(&[
+    /// All six.
+    pub const FULL: Self = Self::of(&[
         Button::NoOp,
         Button::Left,
         Button::Up,

@@ -10,6 +10,7 @@ mod asterix;
 mod board;
 mod breakout;
 mod freeway;
+mod list;
 mod minatar;
 mod seaquest;
 mod space_invaders;
@@ -18,8 +19,9 @@ pub use asterix::{Asterix, AsterixState, Thing};
 pub use board::Board;
 pub use breakout::{Breakout, BreakoutState};
 pub use freeway::{Car, Freeway, FreewayState};
+pub use list::List;
 pub use minatar::{
     ActionSet, Button, Buttons, Channel, Draws, Game, MinAtar, MinAtarConfig, MinAtarState, Planes,
 };
-pub use seaquest::{List, Seaquest, SeaquestState, Swimmer};
+pub use seaquest::{Seaquest, SeaquestState, Swimmer};
 pub use space_invaders::{SpaceInvaders, SpaceInvadersState};

@@ -64,7 +64,8 @@ impl SpaceInvadersState {
         }
         self.right = !self.right;
         let lands = !self.aliens.row(BOTTOM).is_empty();
-        self.aliens = self.aliens.down();
+        // Those that land are seen at the top in the last frame.
+        self.aliens = self.aliens.down_around();
         lands
     }
 

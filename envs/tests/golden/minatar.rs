@@ -9,8 +9,8 @@ use serde_json::Value;
 use thorndike_core::Env;
 use thorndike_envs::arcade::{
     ActionSet, Asterix, AsterixState, Board, Breakout, BreakoutState, Car, Draws, Freeway,
-    FreewayState, Game, MinAtar, MinAtarConfig, MinAtarState, SpaceInvaders, SpaceInvadersState,
-    Thing,
+    FreewayState, Game, List, MinAtar, MinAtarConfig, MinAtarState, Seaquest, SeaquestState,
+    SpaceInvaders, SpaceInvadersState, Swimmer, Thing,
 };
 
 use crate::records::{Trajectory, arguments, for_each_record, replay, status};
@@ -256,6 +256,48 @@ impl Recorded for Freeway {
     }
 }
 
+/// Lists of column, row, direction, and up to two timers.
+fn swimmers<const N: usize>(inner: &Value, name: &str) -> List<Swimmer, N> {
+    let all: Vec<Vec<Value>> = read(inner, name);
+    assert!(all.len() <= N, "{name}: {} of at most {N}", all.len());
+    let number = |value: Option<&Value>| value.map_or(0, |v| v.as_i64().unwrap() as i8);
+    let each = all.iter().map(|one| Swimmer {
+        x: number(one.first()),
+        y: number(one.get(1)),
+        right: one[2].as_bool().unwrap(),
+        move_timer: number(one.get(3)),
+        shot_timer: number(one.get(4)),
+    });
+    each.collect()
+}
+
+impl Recorded for Seaquest {
+    fn read(inner: &Value) -> SeaquestState {
+        SeaquestState {
+            x: read(inner, "sub_x"),
+            y: read(inner, "sub_y"),
+            right: read(inner, "sub_or"),
+            surfaced: read(inner, "surface"),
+            oxygen: read(inner, "oxygen"),
+            divers_aboard: read(inner, "diver_count"),
+            shot_timer: read(inner, "shot_timer"),
+            enemy_timer: read(inner, "e_spawn_timer"),
+            enemy_interval: read(inner, "e_spawn_speed"),
+            diver_timer: read(inner, "d_spawn_timer"),
+            move_delay: read(inner, "move_speed"),
+            ramp: read(inner, "ramp_index"),
+            bullets: swimmers(inner, "f_bullets"),
+            divers: swimmers(inner, "divers"),
+            submarines: swimmers(inner, "e_subs"),
+            enemy_bullets: swimmers(inner, "e_bullets"),
+            fish: swimmers(inner, "e_fish"),
+        }
+    }
+    fn ramp(state: &SeaquestState) -> Option<i8> {
+        Some(state.ramp)
+    }
+}
+
 impl Recorded for SpaceInvaders {
     fn read(inner: &Value) -> SpaceInvadersState {
         let direction: i8 = read(inner, "alien_dir");
@@ -288,6 +330,10 @@ fn asterix_replays() {
 #[test]
 fn freeway_replays() {
     check_all::<Freeway>("freeway");
+}
+#[test]
+fn seaquest_replays() {
+    check_all::<Seaquest>("seaquest");
 }
 #[test]
 fn space_invaders_replays() {
