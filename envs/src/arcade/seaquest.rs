@@ -298,11 +298,11 @@ impl SeaquestState {
 
     /// The submarine comes up: six divers pay by the air that is left, none on board ends the game.
     fn surface(&mut self, ramping: bool, over: &mut bool) -> i16 {
-        self.surfaced = true;
         if self.divers_aboard == 0 {
             *over = true;
             return 0;
         }
+        self.surfaced = true;
         let mut reward = 0;
         if self.divers_aboard == SEATS {
             self.divers_aboard = 0;
@@ -392,10 +392,11 @@ impl Game for Seaquest {
         state.shot_timer = (state.shot_timer - 1).max(0);
 
         let mut reward = f32::from(hits);
+        // Coming up without air is too late.
+        over |= state.oxygen <= 0;
         if state.y > 0 {
             state.surfaced = false;
             state.oxygen = (state.oxygen - 1).max(-1);
-            over |= state.oxygen < 0;
         } else if !state.surfaced {
             reward += f32::from(state.surface(self.ramping, &mut over));
         }
