@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use thorndike_core::rand::RngExt;
 use thorndike_core::{Array, Env, EnvOptions, Seeds, SyncVectorEnv, VectorEnv};
+use thorndike_envs::arcade::{self, Game, MinAtar};
 use thorndike_envs::{classic, grid};
 
 /// Steps in a run: 1 to 3 ms, less than a time slice of the operating system.
@@ -41,6 +42,13 @@ const SURE: Floor = Floor {
     cycles: 16.0 / 4.0,
     why: "16 operations of the look-up, 4 a cycle",
 };
+/// 100 bytes a plane, and the draw for sticky buttons as above; moving a few cells is nothing beside them.
+fn planes<G: Game>() -> Floor {
+    Floor {
+        cycles: 100.0 * G::CHANNELS.len() as f64 / 32.0 + 48.0 / 16.0,
+        why: "the bytes of the observation, 32 a cycle; 48 u32 operations of the generator, 16 a cycle",
+    }
+}
 
 fn main() {
     let clock = clock();
@@ -53,6 +61,18 @@ fn main() {
     for num_envs in [1024, 1] {
         report("frozen-lake", lake(), num_envs, clock, &SLIPPERY);
         report("taxi", taxi(), num_envs, clock, &SURE);
+    }
+    report_game::<arcade::Asterix>("minatar-asterix", clock);
+    report_game::<arcade::Breakout>("minatar-breakout", clock);
+    report_game::<arcade::Freeway>("minatar-freeway", clock);
+    report_game::<arcade::Seaquest>("minatar-seaquest", clock);
+    report_game::<arcade::SpaceInvaders>("minatar-space-invaders", clock);
+}
+
+fn report_game<G: Game>(name: &str, clock: f64) {
+    let env = || MinAtar::<G>::new(&Default::default()).expect("defaults are sound");
+    for num_envs in [64, 1] {
+        report(name, env(), num_envs, clock, &planes::<G>());
     }
 }
 
