@@ -45,7 +45,10 @@ pub fn register(registry: Registry) -> Registry {
         .env("minatar-breakout", arcade::MinAtar::<arcade::Breakout>::new)
         .env("minatar-freeway", arcade::MinAtar::<arcade::Freeway>::new)
         .env("minatar-seaquest", arcade::MinAtar::<arcade::Seaquest>::new)
-        .env("minatar-space-invaders", arcade::MinAtar::<arcade::SpaceInvaders>::new)
+        .env(
+            "minatar-space-invaders",
+            arcade::MinAtar::<arcade::SpaceInvaders>::new,
+        )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)
         .finite_env("taxi", grid::Taxi::new)

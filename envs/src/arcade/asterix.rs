@@ -5,7 +5,55 @@ use super::minatar::in_range;
 use super::{Button, Buttons, Channel, Draws, Game, Planes};
 use crate::canvas::colors;
 
-/// `minatar-asterix`
+/// `minatar-asterix`: collect gold and keep away from enemies.
+///
+/// ```text
+/// ..........
+/// .......x-.
+/// ..........
+/// -$........
+/// ..........
+/// .....P....
+/// ..........
+/// ......-x..
+/// ..........
+/// ..........
+/// ```
+///
+/// Gold and enemies come in from the left or the right in the rows 1 to 8, one thing a row at most, and leave at the
+/// other side. All of them move one column every 5 steps, and one more comes every 10 steps if a row is free. With
+/// `ramping`, the 10 steps become one less every 102 steps, and the 5 one less every second time, down to 1.
+///
+/// **Action space**: `discrete(5)`; six as [`MinAtar`](super::MinAtar) says. The player stays in the rows 1 to 8.
+///
+/// | action | meaning |
+/// |---|---|
+/// | 0 | no-op |
+/// | 1 | one column to the left |
+/// | 2 | one row up |
+/// | 3 | one column to the right |
+/// | 4 | one row down |
+///
+/// **Observation space**: box of `4 x 10 x 10` `u8`, the planes of [`MinAtar`](super::MinAtar).
+///
+/// | index | meaning | unit | range | letter, colour |
+/// |---|---|---|---|---|
+/// | 0 | player | – | 0 or 1 | `P` white |
+/// | 1 | enemies | – | 0 or 1 | `x` red |
+/// | 2 | the cell behind each enemy and each gold | – | 0 or 1 | `-` grey |
+/// | 3 | gold | – | 0 or 1 | `$` yellow |
+///
+/// **Reward**: 1 for each gold that the player meets, before or after the things move.
+///
+/// **Start**: the player in column 5 of row 5 and nothing else. A thing is gold with probability 1/3 and comes
+/// from the left with probability 1/2, in a row drawn from those that are free.
+///
+/// **End**: terminated when the player meets an enemy. No time limit.
+///
+/// **Config**: [`MinAtarConfig`](super::MinAtarConfig).
+///
+/// # Reference
+/// Young and Tian, *MinAtar*, 2019; MinAtar 1.0.15. Deviations: those of [`MinAtar`](super::MinAtar).
 #[derive(Clone, Debug)]
 pub struct Asterix {
     ramping: bool,
@@ -119,6 +167,7 @@ impl AsterixState {
 
 impl Game for Asterix {
     type State = AsterixState;
+    const REFERENCE: &'static str = "MinAtar Asterix";
     const BUTTONS: Buttons = Buttons::of(&[
         Button::NoOp,
         Button::Left,
@@ -192,5 +241,85 @@ impl Game for Asterix {
                 planes.mark(2, thing.x + if thing.right { -1 } else { 1 }, row);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arcade::minatar::tests::{Always, press};
+
+    const GAME: Asterix = Asterix { ramping: true };
+
+    /// Beside the player, coming nearer.
+    fn beside(gold: bool) -> AsterixState {
+        let mut state = GAME.reset(&mut Always(0.0, 0));
+        let right = false;
+        state.things[4] = Some(Thing { x: 6, right, gold });
+        state
+    }
+
+    #[test]
+    fn gold_is_taken_and_an_enemy_is_fatal_before_and_after_they_move() {
+        for (button, move_timer) in [(Button::Right, 3), (Button::NoOp, 0)] {
+            for (gold, step) in [(true, Step::running(1.0)), (false, Step::terminal(0.0))] {
+                let mut state = beside(gold);
+                state.move_timer = move_timer;
+                assert_eq!(press(&GAME, &mut state, &[button]), [step]);
+                assert_eq!(state.things[4].is_none(), gold, "gold is gone");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thing_comes_in_the_free_row_that_was_drawn() {
+        let mut state = beside(true);
+        state.spawn_timer = 0;
+        GAME.step(&mut state, Button::NoOp, &mut Always(0.4, 4));
+        let (x, right, gold) = (0, true, false);
+        assert_eq!(
+            state.things[5],
+            Some(Thing { x, right, gold }),
+            "row 5 is taken"
+        );
+    }
+
+    #[test]
+    fn nothing_is_drawn_for_a_row_if_all_are_taken() {
+        let mut state = GAME.reset(&mut Always(0.0, 0));
+        let (right, gold) = (true, true);
+        state.things = [Some(Thing { x: 1, right, gold }); 8];
+        let full = state.things;
+        // The 9 would be refused.
+        state.spawn(&mut Always(0.0, 9));
+        assert_eq!(state.things, full);
+    }
+
+    #[test]
+    fn it_gets_harder_every_102_steps() {
+        let mut state = GAME.reset(&mut Always(0.0, 0));
+        let mut seen = vec![(0, 10, 5)];
+        for step in 1..=2000 {
+            state.things = [None; 8];
+            press(&GAME, &mut state, &[Button::NoOp]);
+            let intervals = (state.spawn_interval, state.move_interval);
+            if seen
+                .last()
+                .is_some_and(|last| (last.1, last.2) != intervals)
+            {
+                seen.push((step, intervals.0, intervals.1));
+            }
+        }
+        assert_eq!(
+            seen[..4],
+            [(0, 10, 5), (102, 9, 5), (204, 8, 4), (306, 7, 4)]
+        );
+        assert_eq!(seen.last(), Some(&(918, 1, 1)));
+        let mut flat = Asterix { ramping: false }.reset(&mut Always(0.0, 0));
+        for _ in 0..500 {
+            flat.things = [None; 8];
+            press(&Asterix { ramping: false }, &mut flat, &[Button::NoOp]);
+        }
+        assert_eq!((flat.spawn_interval, flat.move_interval), (10, 5));
     }
 }

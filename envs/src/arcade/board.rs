@@ -141,13 +141,19 @@ mod tests {
     #[test]
     fn rows_and_columns_are_found() {
         let all = Board::rectangle([0, 9], [0, 9]);
-        assert_eq!(cells(all.row(9)), (0..10).map(|x| (x, 9)).collect::<Vec<_>>());
+        assert_eq!(
+            cells(all.row(9)),
+            (0..10).map(|x| (x, 9)).collect::<Vec<_>>()
+        );
         assert_eq!(
             cells(all.column(9)),
             (0..10).map(|y| (9, y)).collect::<Vec<_>>()
         );
         assert_eq!(all.column(3).lowest_row(), Some(9));
-        assert_eq!(Board::cell(9, 4).or(Board::cell(0, 3)).lowest_row(), Some(4));
+        assert_eq!(
+            Board::cell(9, 4).or(Board::cell(0, 3)).lowest_row(),
+            Some(4)
+        );
         assert_eq!(Board::EMPTY.lowest_row(), None);
     }
 

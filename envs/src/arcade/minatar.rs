@@ -59,7 +59,7 @@ const CELL_PIXELS: u32 = 20;
 /// use thorndike_core::{Env, Seeds};
 /// use thorndike_envs::arcade::{Breakout, MinAtar, MinAtarConfig};
 /// let env = MinAtar::<Breakout>::new(&MinAtarConfig::default()).unwrap();
-/// assert_eq!(env.action_names(), ["no-op", "left", "right"]);
+/// assert_eq!(env.action_names(), ["noop", "left", "right"]);
 /// let state = env.reset(&mut Seeds::new(1).stream("env", 0));
 /// let mut planes = vec![0; env.observation_space().len()];
 /// env.observe(&state, &mut planes);
@@ -76,7 +76,7 @@ pub struct MinAtar<G> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinAtarConfig {
-    /// Probability that the button of the step before is pressed again, 0 to 1. Published: 0.1 (section 2).
+    /// Probability that the button of the step before is pressed again, 0 to 1. Published: 0.1.
     pub sticky_probability: f64,
     /// Whether a game gets harder with time or success. Breakout and Freeway have no such rule.
     pub ramping: bool,
@@ -148,7 +148,7 @@ impl Buttons {
 
     /// At most six buttons.
     pub const fn of(some: &[Button]) -> Self {
-        const NAMES: [&str; 6] = ["no-op", "left", "up", "right", "down", "fire"];
+        const NAMES: [&str; 6] = ["noop", "left", "up", "right", "down", "fire"];
         let mut all = Self {
             count: some.len(),
             buttons: [Button::NoOp; 6],
@@ -187,6 +187,8 @@ impl Draws for Rng {
 pub trait Game: Send + Sync + Sized {
     /// All that changes during an episode.
     type State: Clone + Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned;
+    /// Where it comes from.
+    const REFERENCE: &'static str;
     /// The buttons that it listens to.
     const BUTTONS: Buttons;
     /// What the planes of the observation show, in their order.
@@ -207,20 +209,22 @@ pub trait Game: Send + Sync + Sized {
 pub struct Channel {
     /// What it is.
     pub name: &'static str,
-    /// Its letter in a text frame.
-    pub letter: char,
-    /// Its colour in a picture.
-    pub color: Rgb,
+    /// Its letter in a text frame and its colour in a picture; none where other channels say more.
+    pub look: Option<(char, Rgb)>,
 }
 
 impl Channel {
-    /// All three.
+    /// A kind of thing with its letter and colour.
     pub const fn new(name: &'static str, letter: char, color: Rgb) -> Self {
         Self {
             name,
-            letter,
-            color,
+            look: Some((letter, color)),
         }
+    }
+
+    /// A kind of thing that other channels show in more detail.
+    pub const fn implied(name: &'static str) -> Self {
+        Self { name, look: None }
     }
 }
 
@@ -234,24 +238,39 @@ impl Planes<'_> {
     pub fn mark(&mut self, channel: usize, x: i8, y: i8) {
         if (x as u8) < SIDE as u8
             && (y as u8) < SIDE as u8
-            && let Some(cell) = self.0.get_mut(channel * CELLS + y as usize * SIDE + x as usize)
+            && let Some(cell) = self
+                .0
+                .get_mut(channel * CELLS + y as usize * SIDE + x as usize)
         {
             *cell = 1;
         }
     }
 
-    /// Marks the cells of `board` and no others.
+    /// Marks the cells of `board`, the only ones of this channel.
     #[inline]
     pub fn board(&mut self, channel: usize, board: Board) {
+        if board.is_empty() {
+            return;
+        }
         let mut bits = board.bits();
-        for eight in self.0[channel * CELLS..][..CELLS].chunks_mut(8) {
-            // Seven copies of seven bits, one place further each, bring bit `i` to byte `i`; the eighth follows.
-            let seven = (bits as u64 & 0x7f).wrapping_mul(0x0002_0408_1020_4081);
-            let spread = (seven & 0x0101_0101_0101_0101) | ((bits as u64 & 0x80) << 49);
-            eight.copy_from_slice(&spread.to_le_bytes()[..eight.len()]);
+        let (eights, rest) = self.0[channel * CELLS..][..CELLS].as_chunks_mut();
+        for eight in eights {
+            *eight = spread(bits as u8);
             bits >>= 8;
         }
+        for (cell, bit) in rest.iter_mut().zip(spread(bits as u8)) {
+            *cell = bit;
+        }
     }
+}
+
+/// One byte for each bit, the lowest first.
+#[inline]
+fn spread(bits: u8) -> [u8; 8] {
+    // Copies of the seven low bits, each seven places further, have bit `i` at the foot of byte `i`.
+    let seven = u64::from(bits & 0x7f) * 0x0002_0408_1020_4081;
+    let eighth = u64::from(bits >> 7) << 56;
+    ((seven & 0x0101_0101_0101_0101) | eighth).to_le_bytes()
 }
 
 /// State of [`MinAtar`].
@@ -318,11 +337,15 @@ impl<G: Game> MinAtar<G> {
         step
     }
 
-    /// The observation of `state`.
-    fn planes(&self, state: &MinAtarState<G::State>) -> Vec<u8> {
+    /// What is to be seen in each cell: of several things the one of the first channel.
+    fn looks(&self, state: &MinAtarState<G::State>) -> [Option<(char, Rgb)>; CELLS] {
         let mut planes = vec![0; G::CHANNELS.len() * CELLS];
         self.game.show(&state.game, &mut Planes(&mut planes));
-        planes
+        std::array::from_fn(|cell| {
+            let seen = planes.chunks_exact(CELLS).zip(G::CHANNELS);
+            seen.filter(|(plane, _)| plane[cell] == 1)
+                .find_map(|(_, channel)| channel.look)
+        })
     }
 }
 
@@ -353,33 +376,30 @@ impl<G: Game> Env for MinAtar<G> {
         obs.fill(0);
         self.game.show(&state.game, &mut Planes(obs));
     }
+    fn reference(&self) -> &'static str {
+        G::REFERENCE
+    }
     fn action_names(&self) -> &'static [&'static str] {
         &self.buttons.names[..self.buttons.count]
     }
 
     fn render(&self, state: &Self::State) -> Option<String> {
-        let planes = self.planes(state);
-        let letter = |cell: usize| {
-            let seen = (0..G::CHANNELS.len()).find(|channel| planes[channel * CELLS + cell] == 1);
-            seen.map_or('.', |channel| G::CHANNELS[channel].letter)
-        };
-        let mut text = String::new();
-        for row in 0..SIDE {
-            text.extend((0..SIDE).map(|column| letter(row * SIDE + column)));
-            text.push('\n');
-        }
-        Some(text)
+        let looks = self.looks(state);
+        let lines = looks.chunks_exact(SIDE).map(|row| {
+            let letters = row
+                .iter()
+                .map(|look| look.map_or('.', |(letter, _)| letter));
+            letters.chain(['\n']).collect::<String>()
+        });
+        Some(lines.collect())
     }
 
     fn draw(&self, state: &Self::State) -> Option<Picture> {
-        let planes = self.planes(state);
         let mut canvas = Canvas::grid(SIDE, SIDE, CELL_PIXELS);
         canvas.rectangle([0.0; 2], [SIDE as f64; 2], colors::BLACK);
-        // What a text frame shows goes on top.
-        for (channel, plane) in planes.chunks_exact(CELLS).enumerate().rev() {
-            for cell in (0..CELLS).filter(|&cell| plane[cell] == 1) {
+        for (cell, look) in self.looks(state).into_iter().enumerate() {
+            if let Some((_, color)) = look {
                 let [x, y] = [cell % SIDE, cell / SIDE].map(|at| at as f64);
-                let color = G::CHANNELS[channel].color;
                 canvas.rectangle([x + 0.05, y + 0.05], [x + 0.95, y + 0.95], color);
             }
         }
@@ -401,5 +421,223 @@ where
         Err(D::Error::custom(format!(
             "{number} is out of range; give {LOW} to {HIGH}"
         )))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::arcade::{Asterix, Breakout, Freeway, FreewayState, Seaquest, SpaceInvaders};
+    use thorndike_core::{EnvOptions, Seeds, SyncVectorEnv, VectorEnv, check_env};
+
+    /// Draws the same again and again.
+    pub(crate) struct Always(pub(crate) f64, pub(crate) i8);
+
+    impl Draws for Always {
+        fn uniform(&mut self) -> f64 {
+            self.0
+        }
+        fn integer(&mut self, low: i8, high: i8) -> i8 {
+            assert!((low..high).contains(&self.1), "{} of {low}..{high}", self.1);
+            self.1
+        }
+    }
+
+    /// Presses `buttons` one after the other, with no draw that matters.
+    pub(crate) fn press<G: Game>(game: &G, state: &mut G::State, buttons: &[Button]) -> Vec<Step> {
+        let press = |&button: &Button| game.step(state, button, &mut Always(0.9, 1));
+        buttons.iter().map(press).collect()
+    }
+
+    fn make<G: Game>(sticky_probability: f64, actions: ActionSet) -> MinAtar<G> {
+        MinAtar::new(&MinAtarConfig {
+            sticky_probability,
+            actions,
+            ..Default::default()
+        })
+        .unwrap()
+    }
+
+    fn conforms<G: Game>() {
+        for (sticky, actions) in [(0.1, ActionSet::Minimal), (0.0, ActionSet::Full)] {
+            assert_eq!(check_env(make::<G>(sticky, actions)), Ok(()));
+        }
+        assert_eq!(make::<G>(0.1, ActionSet::Full).action_names().len(), 6);
+        stays_sound_whatever_bytes_it_reads::<G>();
+    }
+
+    /// Loads every saved byte changed, and goes on from what is accepted.
+    fn stays_sound_whatever_bytes_it_reads<G: Game>() {
+        let make = || {
+            let env = make::<G>(0.1, ActionSet::Minimal);
+            SyncVectorEnv::new(env, &EnvOptions::default(), Seeds::new(1)).unwrap()
+        };
+        let mut envs = make();
+        let act = |envs: &mut SyncVectorEnv<MinAtar<G>>, steps: i32| {
+            let mut actions = envs.new_actions();
+            for step in 0..steps {
+                actions.row_mut::<i32>(0)[0] = step % 3;
+                envs.step(&actions);
+                envs.advance();
+            }
+        };
+        act(&mut envs, 120);
+        let saved = envs.save().unwrap();
+        let mut accepted = 0;
+        let mut copy = make();
+        for place in 0..saved.len() {
+            for change in [1, 4, 16, 128] {
+                let mut bytes = saved.clone();
+                bytes[place] ^= change;
+                if copy.load(&bytes).is_ok() {
+                    accepted += 1;
+                    act(&mut copy, 12);
+                }
+            }
+        }
+        assert!(accepted > 0, "nothing was tried");
+    }
+
+    #[test]
+    fn asterix_conforms() {
+        conforms::<Asterix>();
+    }
+    #[test]
+    fn breakout_conforms() {
+        conforms::<Breakout>();
+    }
+    #[test]
+    fn freeway_conforms() {
+        conforms::<Freeway>();
+    }
+    #[test]
+    fn seaquest_conforms() {
+        conforms::<Seaquest>();
+    }
+    #[test]
+    fn space_invaders_conforms() {
+        conforms::<SpaceInvaders>();
+    }
+
+    #[test]
+    fn minimal_actions_are_the_buttons_that_a_game_listens_to() {
+        fn names<G: Game>() -> String {
+            make::<G>(0.0, ActionSet::Minimal).action_names().join(" ")
+        }
+        assert_eq!(names::<Asterix>(), "noop left up right down");
+        assert_eq!(names::<Breakout>(), "noop left right");
+        assert_eq!(names::<Freeway>(), "noop up down");
+        assert_eq!(names::<Seaquest>(), "noop left up right down fire");
+        assert_eq!(names::<SpaceInvaders>(), "noop left right fire");
+    }
+
+    #[test]
+    fn both_action_sets_press_the_same_buttons() {
+        for (actions, right) in [(ActionSet::Minimal, 2), (ActionSet::Full, 3)] {
+            let env = make::<Breakout>(0.0, actions);
+            let mut state = env.start_with(&mut Always(0.0, 0));
+            env.step_with(&mut state, right, &mut Always(0.0, 0));
+            assert_eq!(state.button, Button::Right);
+            assert_eq!(state.game.paddle, 5);
+        }
+    }
+
+    #[test]
+    fn a_button_sticks_if_the_draw_is_below_the_probability() {
+        let env = make::<SpaceInvaders>(0.25, ActionSet::Minimal);
+        let mut state = env.start_with(&mut Always(0.0, 0));
+        let mut cannon = |action, u| {
+            env.step_with(&mut state, action, &mut Always(u, 0));
+            state.game.cannon
+        };
+        assert_eq!(cannon(2, 0.24), 5, "no-op sticks");
+        assert_eq!(cannon(2, 0.25), 6);
+        assert_eq!(cannon(1, 0.0), 7, "right sticks");
+        assert_eq!(cannon(0, 0.0), 8, "and goes on to stick");
+        assert_eq!(cannon(0, 0.9), 8);
+    }
+
+    #[test]
+    fn without_stickiness_nothing_is_drawn_for_it() {
+        let env = make::<SpaceInvaders>(0.0, ActionSet::Minimal);
+        let mut rng = Seeds::new(0).stream("test", 0);
+        let untouched = rng.clone();
+        let mut state = env.reset(&mut rng);
+        env.step(&mut state, 1, &mut rng);
+        assert_eq!(rng, untouched);
+    }
+
+    #[test]
+    fn a_step_after_the_end_changes_nothing() {
+        let env = make::<Breakout>(0.5, ActionSet::Minimal);
+        let mut rng = Seeds::new(0).stream("test", 0);
+        let mut state = env.reset(&mut rng);
+        while !env.step(&mut state, 0, &mut rng).status.is_over() {}
+        let (ended, untouched) = (state.clone(), rng.clone());
+        assert_eq!(env.step(&mut state, 1, &mut rng), Step::terminal(0.0));
+        assert_eq!((state, rng), (ended, untouched));
+    }
+
+    #[test]
+    fn a_board_is_seen_bit_by_bit() {
+        let board = Board::from(0x9_5a3c_17e0_4f21_8888_1234_5678);
+        let (mut fast, mut slow) = ([0; 200], [0; 200]);
+        Planes(&mut fast).board(1, board);
+        for cell in (0..100).filter(|cell| board.bits() >> cell & 1 == 1) {
+            Planes(&mut slow).mark(1, cell % 10, cell / 10);
+        }
+        assert_eq!(fast, slow);
+    }
+
+    #[test]
+    fn what_lies_outside_the_grid_is_not_seen() {
+        let mut planes = [0; 100];
+        for (channel, x, y) in [(0, -1, 3), (0, 10, 3), (0, 3, -1), (0, 3, 10), (1, 3, 3)] {
+            Planes(&mut planes).mark(channel, x, y);
+        }
+        assert_eq!(planes, [0; 100]);
+    }
+
+    #[test]
+    fn frames_show_what_is_there() {
+        let env = make::<Breakout>(0.1, ActionSet::Minimal);
+        let mut state = env.start_with(&mut Always(0.0, 0));
+        env.step_with(&mut state, 2, &mut Always(0.9, 0));
+        let text = env.render(&state).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[2..5], ["##########", "'#########", ".o........"]);
+        assert_eq!(lines[9], ".....=....");
+        let picture = env.draw(&state).unwrap();
+        assert_eq!((picture.width, picture.height), (200, 200));
+        assert_eq!(picture.pixel(30, 90), colors::YELLOW, "the ball");
+        assert_eq!(picture.pixel(90, 190), colors::BLACK);
+        assert_eq!(picture.pixel(110, 190), colors::WHITE, "the paddle");
+    }
+
+    #[test]
+    fn a_number_that_is_no_probability_names_its_key() {
+        let config = MinAtarConfig {
+            sticky_probability: 1.5,
+            ..Default::default()
+        };
+        assert_eq!(
+            MinAtar::<Breakout>::new(&config).unwrap_err().to_string(),
+            "sticky_probability: 1.5 is out of range; give 0 to 1"
+        );
+    }
+
+    #[test]
+    fn a_saved_number_out_of_range_is_refused() {
+        let state = make::<Freeway>(0.1, ActionSet::Full).start_with(&mut Always(0.0, 5));
+        let text = serde_json::to_string(&state).unwrap();
+        let read = |text: &str| serde_json::from_str::<MinAtarState<FreewayState>>(text);
+        assert_eq!(read(&text).unwrap(), state);
+        let error = read(&text.replace("\"clock\":2500", "\"clock\":2501")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("2501 is out of range; give -1 to 2500"),
+            "{error}"
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! are a [`Game`] in a file of its own. To add one: a file beside these and a line in
 //! [`register`](crate::register).
 //!
-//! Written from the paper's description and from recorded episodes; no source code of MinAtar was read.
+//! Written from the paper's description and recorded episodes, not from MinAtar's source code.
 
 mod asterix;
 mod board;

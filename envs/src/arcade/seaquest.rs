@@ -5,7 +5,71 @@ use super::minatar::in_range;
 use super::{Button, Buttons, Channel, Draws, Game, List, Planes};
 use crate::canvas::colors;
 
-/// `minatar-seaquest`
+/// `minatar-seaquest`: rescue divers, shoot what is in the way and come up for air in time.
+///
+/// ```text
+/// ..........
+/// ........x-
+/// ..........
+/// .-d..,....
+/// ......Ss'.
+/// ..........
+/// ........-f
+/// ..........
+/// ..........
+/// ooooo..dd.
+/// ```
+///
+/// Fish, submarines and divers cross the sea in the rows 1 to 8. An enemy comes every 20 steps and moves every 6, a
+/// diver comes every 30 steps and moves every 6. No enemy comes where another one comes the other way. Submarines
+/// shoot every 11 steps; bullets move one column a step. The submarine holds six divers and air for 200 steps
+/// under water.
+///
+/// Coming up takes one diver off and fills the tank; six divers at once are all put ashore and pay. None
+/// is then left to be taken off, so that -1 is on board, and goes down by one each time the submarine comes up
+/// before the first diver: such a debt is not shown, and not fatal as 0 is. With `ramping`, each time the submarine comes
+/// up the 20 steps between enemies become one less, down to 1, and every second time the 6 steps between their
+/// moves, down to 3.
+///
+/// **Action space**: `discrete(6)`. The submarine shoots the way that it last moved, at most every fifth step.
+///
+/// | action | meaning |
+/// |---|---|
+/// | 0 | no-op |
+/// | 1 | one column to the left |
+/// | 2 | one row up |
+/// | 3 | one column to the right |
+/// | 4 | one row down |
+/// | 5 | shoot |
+///
+/// **Observation space**: box of `10 x 10 x 10` `u8`, the planes of [`MinAtar`](super::MinAtar).
+///
+/// | index | meaning | unit | range | letter, colour |
+/// |---|---|---|---|---|
+/// | 0 | front of the submarine, which is what can be hit | – | 0 or 1 | `S` white |
+/// | 1 | back of the submarine | – | 0 or 1 | `s` light grey |
+/// | 2 | own bullets | – | 0 or 1 | `'` yellow |
+/// | 3 | the cell behind each fish, submarine and diver | – | 0 or 1 | `-` grey |
+/// | 4 | enemy bullets | – | 0 or 1 | `,` purple |
+/// | 5 | fish | – | 0 or 1 | `f` orange |
+/// | 6 | enemy submarines | – | 0 or 1 | `x` red |
+/// | 7 | gauge of air, from the left of the bottom row, 20 steps a cell | – | 0 or 1 | `o` sky blue |
+/// | 8 | gauge of divers on board, leftwards from column 8 of the bottom row | – | 0 or 1 | `d` green |
+/// | 9 | divers in the water | – | 0 or 1 | `d` green |
+///
+/// **Reward**: 1 for each enemy that is hit; for coming up with six divers, a tenth of a point for every 2 steps of air
+/// that are left, rounded down to whole points.
+///
+/// **Start**: the submarine at the surface in column 5 and nothing else; staying there uses no air. An enemy is a
+/// submarine with probability 1/3; side and row are drawn uniformly, as for divers.
+///
+/// **End**: terminated when an enemy or its bullet meets the submarine, when the air is used up, or when the
+/// submarine comes up with no diver on board. No time limit.
+///
+/// **Config**: [`MinAtarConfig`](super::MinAtarConfig).
+///
+/// # Reference
+/// Young and Tian, *MinAtar*, 2019; MinAtar 1.0.15. Deviations: those of [`MinAtar`](super::MinAtar).
 #[derive(Clone, Debug)]
 pub struct Seaquest {
     ramping: bool,
@@ -330,13 +394,14 @@ impl SeaquestState {
 
 impl Game for Seaquest {
     type State = SeaquestState;
+    const REFERENCE: &'static str = "MinAtar Seaquest";
     const BUTTONS: Buttons = Buttons::FULL;
     const CHANNELS: &'static [Channel] = &[
         Channel::new("submarine, front", 'S', colors::WHITE),
         Channel::new("submarine, back", 's', colors::LIGHT_GREY),
         Channel::new("own bullet", '\'', colors::YELLOW),
         Channel::new("trail", '-', colors::GREY),
-        Channel::new("enemy bullet", '.', colors::PURPLE),
+        Channel::new("enemy bullet", ',', colors::PURPLE),
         Channel::new("fish", 'f', colors::ORANGE),
         Channel::new("enemy submarine", 'x', colors::RED),
         Channel::new("oxygen gauge", 'o', colors::SKY),
@@ -432,5 +497,173 @@ impl Game for Seaquest {
         for x in 9 - state.divers_aboard.max(0)..9 {
             planes.mark(8, x as i8, GAUGES);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arcade::minatar::tests::{Always, press};
+    use thorndike_core::Seeds;
+
+    const GAME: Seaquest = Seaquest { ramping: true };
+
+    /// In row 1 with `aboard` divers, about to come up.
+    fn low(aboard: i16) -> SeaquestState {
+        SeaquestState {
+            y: 1,
+            surfaced: false,
+            oxygen: 101,
+            divers_aboard: aboard,
+            ..GAME.reset(&mut Always(0.0, 0))
+        }
+    }
+
+    fn swimmer(x: i8, y: i8, right: bool) -> Swimmer {
+        Swimmer {
+            x,
+            y,
+            right,
+            move_timer: 0,
+            shot_timer: 5,
+        }
+    }
+
+    #[test]
+    fn six_divers_pay_by_the_air_left_and_leave_a_debt() {
+        let mut state = low(6);
+        assert_eq!(
+            press(&GAME, &mut state, &[Button::Up]),
+            [Step::running(5.0)]
+        );
+        assert_eq!((state.divers_aboard, state.oxygen), (-1, 200));
+    }
+
+    #[test]
+    fn coming_up_takes_one_diver_off_and_is_fatal_only_at_zero() {
+        for (aboard, left) in [(3, 2), (1, 0), (-1, -2)] {
+            let mut state = low(aboard);
+            assert_eq!(
+                press(&GAME, &mut state, &[Button::Up]),
+                [Step::running(0.0)]
+            );
+            assert_eq!(state.divers_aboard, left);
+        }
+        assert_eq!(
+            press(&GAME, &mut low(0), &[Button::Up]),
+            [Step::terminal(0.0)]
+        );
+    }
+
+    #[test]
+    fn the_surface_uses_no_air_and_is_safe_at_the_start() {
+        let mut state = GAME.reset(&mut Always(0.0, 0));
+        let steps = press(&GAME, &mut state, &[Button::Left; 300]);
+        assert!(steps.iter().all(|&step| step == Step::running(0.0)));
+        assert_eq!(state.oxygen, 200);
+    }
+
+    #[test]
+    fn air_lasts_200_steps_and_coming_up_without_any_is_too_late() {
+        let mut state = low(1);
+        state.oxygen = 1;
+        let steps = press(&GAME, &mut state, &[Button::NoOp, Button::Up]);
+        assert_eq!(steps, [Step::running(0.0), Step::terminal(0.0)]);
+        let mut state = GAME.reset(&mut Always(0.0, 0));
+        (state.y, state.diver_timer) = (8, 30);
+        // All enemies keep to row 1.
+        let steps = press(&GAME, &mut state, &[Button::NoOp; 201]);
+        let end = steps.iter().position(|step| step.status.is_over());
+        assert_eq!(end, Some(200));
+    }
+
+    #[test]
+    fn a_seventh_diver_stays_in_the_water() {
+        for (aboard, left) in [(6, 1), (5, 0)] {
+            let mut state = low(aboard);
+            state.divers.push(swimmer(5, 1, true));
+            press(&GAME, &mut state, &[Button::NoOp]);
+            assert_eq!((state.divers_aboard, state.divers.len()), (6, left));
+        }
+    }
+
+    #[test]
+    fn no_enemy_comes_where_one_comes_the_other_way() {
+        for (right, fish) in [(true, 2), (false, 1)] {
+            let mut state = low(1);
+            state.enemy_timer = 0;
+            state.fish.push(swimmer(4, 7, right));
+            // A fish from the left in row 7.
+            GAME.step(&mut state, Button::NoOp, &mut Always(0.4, 7));
+            assert_eq!(state.fish.len(), fish);
+        }
+    }
+
+    #[test]
+    fn a_submarine_that_is_shot_as_it_moves_still_shoots() {
+        let mut state = low(1);
+        // The bullet gets to column 4 first, then the submarine does.
+        state.bullets.push(swimmer(3, 7, true));
+        state.submarines.push(Swimmer {
+            shot_timer: 0,
+            ..swimmer(5, 7, false)
+        });
+        assert_eq!(
+            press(&GAME, &mut state, &[Button::NoOp]),
+            [Step::running(1.0)]
+        );
+        assert_eq!((state.submarines.len(), state.bullets.len()), (0, 0));
+        assert_eq!(
+            state.enemy_bullets[0].x, 3,
+            "it was shot from column 4 and has moved"
+        );
+    }
+
+    #[test]
+    fn enemies_and_their_bullets_are_fatal() {
+        let lists: [fn(&mut SeaquestState); 3] = [
+            |state| state.fish.push(swimmer(6, 1, false)),
+            |state| state.submarines.push(swimmer(6, 1, false)),
+            |state| state.enemy_bullets.push(swimmer(6, 1, false)),
+        ];
+        for push in lists {
+            let mut state = low(1);
+            push(&mut state);
+            assert_eq!(
+                press(&GAME, &mut state, &[Button::NoOp]),
+                [Step::terminal(0.0)]
+            );
+        }
+    }
+
+    /// The lists hold all that an episode can bring, so that nothing is left out.
+    #[test]
+    fn the_lists_are_long_enough_at_the_hardest() {
+        let mut state = GAME.reset(&mut Always(0.0, 0));
+        (state.enemy_interval, state.move_delay, state.enemy_timer) = (1, 2, 0);
+        let rng = &mut Seeds::new(0).stream("test", 0);
+        let mut longest = [0; 3];
+        for step in 0..50_000 {
+            let button = if step % 2 == 0 {
+                Button::Fire
+            } else {
+                Button::NoOp
+            };
+            GAME.step(&mut state, button, rng);
+            let SeaquestState {
+                fish,
+                submarines,
+                enemy_bullets,
+                ..
+            } = &state;
+            assert!(fish.len() + submarines.len() <= 31);
+            let lengths = [fish.len(), submarines.len(), enemy_bullets.len()];
+            longest = std::array::from_fn(|i| longest[i].max(lengths[i]));
+            assert!(state.bullets.len() < 4 && state.divers.len() < 4 && enemy_bullets.len() < 40);
+        }
+        assert!(
+            longest.iter().all(|&length| length > 4),
+            "{longest:?} were tried"
+        );
     }
 }

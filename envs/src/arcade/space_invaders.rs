@@ -5,7 +5,60 @@ use super::minatar::in_range;
 use super::{Board, Button, Buttons, Channel, Draws, Game, Planes};
 use crate::canvas::colors;
 
-/// `minatar-space-invaders`
+/// `minatar-space-invaders`: shoot down waves of aliens that come closer and shoot back.
+///
+/// ```text
+/// .<<<<<<...
+/// .<<<<<<...
+/// .<<<<<<...
+/// .<<<.<<...
+/// ..........
+/// ....'.....
+/// ...,......
+/// ..........
+/// ..........
+/// ...A......
+/// ```
+///
+/// The aliens move together, every 12 steps or, if fewer are left, every so many steps as there are aliens: one
+/// column on, or one row down and about turn where one of them is at the edge. Every 10 steps the lowest alien of the
+/// column nearest to the cannon shoots, of two equally near that on the left. Bullets move one row a step. The wave
+/// that follows the last kill goes on as the old one did; with `ramping` the 12 steps become one less each time,
+/// down to 6.
+///
+/// **Action space**: `discrete(4)`; six as [`MinAtar`](super::MinAtar) says. The cannon shoots at most every fifth
+/// step.
+///
+/// | action | meaning |
+/// |---|---|
+/// | 0 | no-op |
+/// | 1 | cannon one column to the left |
+/// | 2 | cannon one column to the right |
+/// | 3 | shoot |
+///
+/// **Observation space**: box of `6 x 10 x 10` `u8`, the planes of [`MinAtar`](super::MinAtar).
+///
+/// | index | meaning | unit | range | letter, colour |
+/// |---|---|---|---|---|
+/// | 0 | cannon | – | 0 or 1 | `A` white |
+/// | 1 | aliens | – | 0 or 1 | as 2 or 3 |
+/// | 2 | the same if they go to the left | – | 0 or 1 | `<` green |
+/// | 3 | the same if they go to the right | – | 0 or 1 | `>` sky blue |
+/// | 4 | bullets of the cannon | – | 0 or 1 | `'` yellow |
+/// | 5 | bullets of the aliens | – | 0 or 1 | `,` red |
+///
+/// **Reward**: 1 for each alien that is hit.
+///
+/// **Start**: the cannon in column 5, aliens in the columns 2 to 7 of the rows 0 to 3, going to the left. Nothing is
+/// drawn: but for sticky buttons, the game is deterministic.
+///
+/// **End**: terminated when a bullet or an alien meets the cannon, or when aliens in the bottom row have to go
+/// down. No time limit.
+///
+/// **Config**: [`MinAtarConfig`](super::MinAtarConfig).
+///
+/// # Reference
+/// Young and Tian, *MinAtar*, 2019; MinAtar 1.0.15. Deviations: those of [`MinAtar`](super::MinAtar).
 #[derive(Clone, Debug)]
 pub struct SpaceInvaders {
     ramping: bool,
@@ -83,15 +136,16 @@ impl SpaceInvadersState {
 
 impl Game for SpaceInvaders {
     type State = SpaceInvadersState;
+    const REFERENCE: &'static str = "MinAtar SpaceInvaders";
     const BUTTONS: Buttons =
         Buttons::of(&[Button::NoOp, Button::Left, Button::Right, Button::Fire]);
     const CHANNELS: &'static [Channel] = &[
         Channel::new("cannon", 'A', colors::WHITE),
-        Channel::new("alien", 'w', colors::GREEN),
+        Channel::implied("alien"),
         Channel::new("alien going left", '<', colors::GREEN),
         Channel::new("alien going right", '>', colors::SKY),
         Channel::new("own bullet", '\'', colors::YELLOW),
-        Channel::new("alien bullet", '.', colors::RED),
+        Channel::new("alien bullet", ',', colors::RED),
     ];
 
     fn new(ramping: bool) -> Self {
@@ -169,5 +223,89 @@ impl Game for SpaceInvaders {
         planes.board(if state.right { 3 } else { 2 }, state.aliens);
         planes.board(4, state.bullets);
         planes.board(5, state.alien_bullets);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arcade::minatar::tests::{Always, press};
+
+    const GAME: SpaceInvaders = SpaceInvaders { ramping: true };
+
+    fn with_aliens(aliens: &[(i8, i8)]) -> SpaceInvadersState {
+        let place = |board: Board, &(x, y): &(i8, i8)| board.or(Board::cell(x, y));
+        SpaceInvadersState {
+            aliens: aliens.iter().fold(Board::EMPTY, place),
+            ..GAME.reset(&mut Always(0.0, 0))
+        }
+    }
+
+    #[test]
+    fn a_new_wave_comes_with_the_last_kill_and_sooner_down_to_six() {
+        let mut state = with_aliens(&[(3, 4)]);
+        let mut intervals = Vec::new();
+        for _ in 0..8 {
+            state.aliens = Board::cell(3, 4);
+            state.bullets = Board::cell(3, 5);
+            assert_eq!(
+                press(&GAME, &mut state, &[Button::NoOp]),
+                [Step::running(1.0)]
+            );
+            assert_eq!(state.aliens, WAVE);
+            intervals.push(state.move_interval);
+        }
+        assert_eq!(intervals, [11, 10, 9, 8, 7, 6, 6, 6]);
+    }
+
+    #[test]
+    fn few_aliens_move_as_often_as_they_are_many() {
+        let mut state = with_aliens(&[(3, 0), (5, 0)]);
+        state.move_timer = 0;
+        let columns = [(); 5].map(|()| {
+            press(&GAME, &mut state, &[Button::NoOp]);
+            (0..10)
+                .find(|&x| !state.aliens.column(x).is_empty())
+                .unwrap()
+        });
+        assert_eq!(columns, [2, 2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn aliens_turn_and_go_down_at_the_edge_without_moving_sideways() {
+        let mut state = with_aliens(&[(0, 2), (4, 2)]);
+        state.move_timer = 0;
+        press(&GAME, &mut state, &[Button::NoOp]);
+        assert_eq!(state.aliens, Board::cell(0, 3).or(Board::cell(4, 3)));
+        assert!(state.right);
+    }
+
+    #[test]
+    fn landing_ends_the_game() {
+        let mut state = with_aliens(&[(0, 9)]);
+        state.move_timer = 0;
+        assert_eq!(
+            press(&GAME, &mut state, &[Button::NoOp]),
+            [Step::terminal(0.0)]
+        );
+    }
+
+    #[test]
+    fn the_lowest_alien_of_the_nearest_column_shoots_and_the_left_of_two() {
+        let shooter = |aliens: &[(i8, i8)]| with_aliens(aliens).shooter();
+        assert_eq!(shooter(&[(2, 1), (6, 1), (6, 4)]), Some(Board::cell(6, 4)));
+        assert_eq!(shooter(&[(3, 1), (7, 4)]), Some(Board::cell(3, 1)));
+        assert_eq!(shooter(&[]), None);
+    }
+
+    #[test]
+    fn the_cannon_shoots_every_fifth_step() {
+        let mut state = with_aliens(&[(0, 0)]);
+        let shots = [(); 11].map(|()| {
+            press(&GAME, &mut state, &[Button::Fire]);
+            !state.bullets.row(8).is_empty()
+        });
+        let when: Vec<usize> = (0..11).filter(|&i| shots[i]).collect();
+        assert_eq!(when, [0, 5, 10]);
     }
 }

@@ -56,13 +56,15 @@ impl Tape {
                 Value::Array(values) => values.clone(),
                 one => vec![one.clone()],
             };
-            values.into_iter().map(move |value| match (method.as_str(), &arguments[..]) {
-                ("rand", _) => Drawn::Uniform(value.as_f64().unwrap()),
-                ("randint", &[low, high, ..]) => {
-                    Drawn::Integer(low, high, value.as_i64().unwrap() as i8)
-                }
-                other => panic!("draw {other:?}"),
-            })
+            values
+                .into_iter()
+                .map(move |value| match (method.as_str(), &arguments[..]) {
+                    ("rand", _) => Drawn::Uniform(value.as_f64().unwrap()),
+                    ("randint", &[low, high, ..]) => {
+                        Drawn::Integer(low, high, value.as_i64().unwrap() as i8)
+                    }
+                    other => panic!("draw {other:?}"),
+                })
         });
         Self(each.collect())
     }
@@ -147,7 +149,11 @@ where
         id,
         obs0: planes(&record.obs0, record.channels),
         actions: &record.actions,
-        obs: record.obs.iter().map(|obs| planes(obs, record.channels)).collect(),
+        obs: record
+            .obs
+            .iter()
+            .map(|obs| planes(obs, record.channels))
+            .collect(),
         rewards: &record.rewards,
         status: status(&record.terminal, &vec![0; record.terminal.len()]),
         time_limit: None,
