@@ -20,10 +20,10 @@ use crate::canvas::colors;
 /// ....=.....
 /// ```
 ///
-/// The ball flies diagonally, one cell a step. It comes back from both sides and from the top, and from a brick
-/// that it breaks, where it stays for a step. It breaks no brick in the step after it met one, but flies
-/// through. At the bottom it comes back if the paddle is where the ball was, to the same side as from a wall, or
-/// where the ball gets to, straight back.
+/// The ball flies diagonally, one cell a step. It turns at both sides, where it stays in its column for a step, and at
+/// the top and at bricks, where it stays in its row. In the step after it met a brick it breaks none, but flies
+/// through. At the bottom it turns if the paddle is in the column that the ball comes from, as at a wall, or in
+/// that which it gets to, straight back.
 ///
 /// **Action space**: `discrete(3)`; six as [`MinAtar`](super::MinAtar) says.
 ///

@@ -51,9 +51,9 @@ const CELL_PIXELS: u32 = 20;
 /// Experiments*, 2019; MinAtar 1.0.15, whose recorded episodes these games reproduce.
 ///
 /// Deviations: planes come first (`channels x 10 x 10`, MinAtar: `10 x 10 x channels`), as convolutions want
-/// them. Draws are MinAtar's in kind and order, but come from our generator and not from numpy's, and none is
-/// made for stickiness if its probability is 0. A new episode begins with no-op as the button before, where
-/// MinAtar remembers the last one of the episode before.
+/// them. Random numbers are drawn in MinAtar's order and from its distributions, but by our generator and not by
+/// numpy's, so that a seed gives other episodes; none is drawn for stickiness if its probability is 0. A new
+/// episode begins with no-op as the button before, where MinAtar remembers the last one of the episode before.
 ///
 /// ```
 /// use thorndike_core::{Env, Seeds};
@@ -96,8 +96,8 @@ impl Default for MinAtarConfig {
 
 /// Which buttons an agent has.
 ///
-/// *Design.* The minimal set is the default, as in MinAtar's newest ids: most published results of today use
-/// it, and an agent that must find out which buttons do nothing learns nothing else from it.
+/// *Design.* The minimal set is the default, as in MinAtar's newer ids (`-v1`): to find out which buttons do
+/// nothing is no part of these games. The paper's own results are those of the full set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActionSet {
@@ -286,7 +286,7 @@ pub struct MinAtarState<S> {
 
 impl<G: Game> MinAtar<G> {
     /// # Errors
-    /// [`Error::Config`](thorndike_core::Error::Config) if the probability is none.
+    /// [`Error::Config`](thorndike_core::Error::Config) if `sticky_probability` does not lie in 0 to 1.
     pub fn new(config: &MinAtarConfig) -> Result<Self> {
         check_range("sticky_probability", config.sticky_probability, 0.0..=1.0)?;
         Ok(Self {
@@ -407,7 +407,7 @@ impl<G: Game> Env for MinAtar<G> {
     }
 }
 
-/// Reads a number that must lie in `LOW..=HIGH`, so that no saved state is one that no episode can be in.
+/// Reads a number of a saved state, which the rules rely on to lie in `LOW..=HIGH`.
 pub(super) fn in_range<'de, D, T, const LOW: i32, const HIGH: i32>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -25,11 +25,10 @@ use crate::canvas::colors;
 /// shoot every 11 steps; bullets move one column a step. The submarine holds six divers and air for 200 steps
 /// under water.
 ///
-/// Coming up takes one diver off and fills the tank; six divers at once are all put ashore and pay. None
-/// is then left to be taken off, so that -1 is on board, and goes down by one each time the submarine comes up
-/// before the first diver: such a debt is not shown, and not fatal as 0 is. With `ramping`, each time the submarine comes
-/// up the 20 steps between enemies become one less, down to 1, and every second time the 6 steps between their
-/// moves, down to 3.
+/// Coming up fills the tank and takes one diver off. Six divers go ashore together and pay, and then one more is
+/// taken off: -1 is on board, and one less each time that the submarine comes up again. That is not seen, and not fatal
+/// as 0 is. With `ramping`, each time that the submarine comes up, the 20 steps between enemies become one less, down
+/// to 1, and every second time the 6 steps between their moves, down to 3.
 ///
 /// **Action space**: `discrete(6)`. The submarine shoots the way that it last moved, at most every fifth step.
 ///
@@ -57,8 +56,7 @@ use crate::canvas::colors;
 /// | 8 | gauge of divers on board, leftwards from column 8 of the bottom row | – | 0 or 1 | `d` green |
 /// | 9 | divers in the water | – | 0 or 1 | `d` green |
 ///
-/// **Reward**: 1 for each enemy that is hit; for coming up with six divers, a tenth of a point for every 2 steps of air
-/// that are left, rounded down to whole points.
+/// **Reward**: 1 for each enemy that is hit; for coming up with six divers, 1 for every 20 steps of air left.
 ///
 /// **Start**: the submarine at the surface in column 5 and nothing else; staying there uses no air. An enemy is a
 /// submarine with probability 1/3; side and row are drawn uniformly, as for divers.
