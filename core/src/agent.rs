@@ -78,7 +78,7 @@ pub struct Transitions<'a> {
     pub obs: &'a Array,
     /// Actions taken.
     pub actions: &'a Array,
-    /// Rewards, as the environment gave them.
+    /// Rewards, clipped or normalised where the environments' options say so.
     pub rewards: &'a [f32],
     /// True successors, also where an episode ended.
     pub next_obs: &'a Array,

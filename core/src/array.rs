@@ -33,7 +33,7 @@ mod sealed {
 
 /// A scalar that an [`Array`] can hold: `f32`, `u8` or `i32`.
 pub trait Element:
-    sealed::Sealed + Copy + Default + PartialEq + Into<f64> + std::fmt::Debug + Send + Sync + 'static
+    sealed::Sealed + Copy + Default + PartialOrd + Into<f64> + std::fmt::Debug + Send + Sync + 'static
 {
     /// The scalar's name.
     const KIND: Kind;
@@ -209,6 +209,20 @@ impl Array {
             Data::F32(_) => self.row_mut::<f32>(row).copy_from_slice(from.row(from_row)),
             Data::U8(_) => self.row_mut::<u8>(row).copy_from_slice(from.row(from_row)),
             Data::I32(_) => self.row_mut::<i32>(row).copy_from_slice(from.row(from_row)),
+        }
+    }
+
+    /// Copies all rows of `from` into this array, from row `row` on.
+    pub(crate) fn copy_rows(&mut self, row: usize, from: &Array) {
+        fn copy<T: Element>(to: &mut Array, row: usize, from: &[T]) {
+            let at = row * to.cols;
+            to.as_mut_slice()[at..][..from.len()].copy_from_slice(from);
+        }
+        debug_assert_eq!(self.cols, from.cols);
+        match &from.data {
+            Data::F32(values) => copy(self, row, values),
+            Data::U8(values) => copy(self, row, values),
+            Data::I32(values) => copy(self, row, values),
         }
     }
 }

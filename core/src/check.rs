@@ -63,11 +63,20 @@ fn roll(envs: &mut dyn VectorEnv, steps: usize) -> Result<Vec<Batch>, String> {
     let mut rng = Seeds::new(3).stream("check", 1);
     let mut actions = envs.new_actions();
     let space = envs.spec().action_space.clone();
+    let mut mask = vec![true; space.discrete().unwrap_or(0)];
     inside(envs, &envs.batch().obs)?;
     (0..steps)
         .map(|step| {
             for row in 0..actions.rows() {
-                space.sample(&mut rng, &mut actions, row);
+                envs.action_mask(row, &mut mask);
+                if !mask.is_empty() && !mask.contains(&true) {
+                    return Err(format!("step {step}: environment {row} allows no action"));
+                }
+                // One step in two keeps to what is allowed.
+                if step % 2 == 1 {
+                    mask.fill(true);
+                }
+                space.sample_allowed(&mask, &mut rng, &mut actions, row);
             }
             envs.step(&actions);
             let batch = envs.batch().clone();
@@ -189,6 +198,9 @@ impl<E: Env> Env for Shared<E> {
     }
     fn time_limit(&self) -> Option<u32> {
         self.0.time_limit()
+    }
+    fn action_mask(&self, state: &E::State, mask: &mut [bool]) {
+        self.0.action_mask(state, mask);
     }
 }
 

@@ -83,6 +83,12 @@ pub trait Env: Send + Sync {
     fn action_names(&self) -> &'static [&'static str] {
         &[]
     }
+    /// Writes into `mask`, one item an action, which of the discrete actions make sense in `state`. At least one
+    /// does; the others may be taken all the same. By default all do.
+    fn action_mask(&self, state: &Self::State, mask: &mut [bool]) {
+        let _ = state;
+        mask.fill(true);
+    }
     /// The words that the tokens of the observation stand for: token `i` is `vocabulary()[i]`; none where
     /// nothing is said in words.
     fn vocabulary(&self) -> &[String] {

@@ -24,6 +24,7 @@ pub mod checkpoint;
 mod env;
 mod error;
 mod event;
+pub mod gym;
 pub mod memory;
 mod picture;
 mod registry;
@@ -31,6 +32,7 @@ pub mod replay;
 mod schedule;
 mod seed;
 mod space;
+mod threads;
 mod train;
 mod vector;
 mod wrap;
@@ -48,7 +50,7 @@ pub use seed::{Rng, Seeds};
 pub use space::Space;
 pub use train::{Evaluation, Trainer, evaluate};
 pub use vector::{Batch, EnvOptions, EnvSpec, SyncVectorEnv, VectorEnv};
-pub use wrap::{Bins, Discretize};
+pub use wrap::{Bins, ClipRewards, Discretize, wrap};
 
 /// What the author of an environment or an agent imports.
 pub mod prelude {

@@ -10,7 +10,9 @@ use crate::agent::{Agent, BuildContext};
 use crate::env::{Env, FiniteMdp};
 use crate::error::{Error, Result};
 use crate::seed::Seeds;
-use crate::vector::{EnvOptions, SyncVectorEnv, VectorEnv};
+use crate::threads::on_threads;
+use crate::vector::{EnvOptions, VectorEnv};
+use crate::wrap::wrap;
 
 type Resolve = Box<dyn Fn(&Value) -> Result<Value> + Send + Sync>;
 type MakeEnvs = Box<dyn Fn(&Value, &EnvOptions, Seeds) -> Result<Box<dyn VectorEnv>> + Send + Sync>;
@@ -78,9 +80,8 @@ impl Registry {
         F: Fn(&C) -> Result<E> + Send + Sync + 'static,
     {
         let make: MakeEnvs = Box::new(move |params, options, seeds| {
-            let env = make(&parse::<C>(params)?)?;
-            let envs = SyncVectorEnv::new(env, options, seeds)?;
-            Ok(Box::new(envs) as Box<dyn VectorEnv>)
+            let config = parse::<C>(params)?;
+            on_threads(|| make(&config), options, seeds)
         });
         self.add_env::<C>(id, make, None)
     }
@@ -104,6 +105,8 @@ impl Registry {
     }
 
     /// Adds an environment that is a batch by itself: natively vectorised, or a foreign simulator.
+    ///
+    /// `make` is given [`EnvOptions::plain`]: what those say it must do itself.
     ///
     /// # Panics
     /// If the id is taken.
@@ -196,7 +199,8 @@ impl Registry {
     ) -> Result<Box<dyn VectorEnv>> {
         let entry = self.env_entry(id)?;
         options.check().map_err(|e| e.under("env"))?;
-        (entry.make)(params, options, seeds).map_err(|e| e.under("env.params"))
+        let envs = (entry.make)(params, &options.plain(), seeds);
+        wrap(envs.map_err(|e| e.under("env.params"))?, options).map_err(|e| e.under("env"))
     }
 
     /// The dynamics of environment `id`, if they are known.

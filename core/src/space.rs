@@ -136,6 +136,22 @@ impl Space {
         }
     }
 
+    /// As [`sample`](Space::sample), among the elements of a `Discrete` space that `mask` allows; any other space has
+    /// no mask.
+    ///
+    /// # Panics
+    /// As [`sample`](Space::sample); or if the mask of a `Discrete` space has another length or allows nothing.
+    pub fn sample_allowed(&self, mask: &[bool], rng: &mut Rng, array: &mut Array, row: usize) {
+        let Self::Discrete(n) = self else {
+            return self.sample(rng, array, row);
+        };
+        assert_eq!(mask.len(), *n, "mask of another space");
+        let allowed = mask.iter().filter(|&&allowed| allowed).count();
+        let drawn = rng.random_range(0..allowed as u32) as usize;
+        let mut elements = (0..*n).filter(|&element| mask[element]);
+        array.row_mut::<i32>(row)[0] = elements.nth(drawn).expect("one of them") as i32;
+    }
+
     fn draw<T: Element>(&self, rng: &mut Rng, row: &mut [T], scalar: &dyn Fn(f64) -> T) {
         assert_eq!(row.len(), self.len(), "row of another space");
         match self {
@@ -220,6 +236,29 @@ mod tests {
         assert!(space.contains(&array, 0));
         array.row_mut::<f32>(0)[3] = f32::NAN;
         assert!(!space.contains(&array, 0), "NaN is in no box");
+    }
+
+    #[test]
+    fn only_what_is_allowed_is_drawn_and_a_full_mask_changes_no_draw() {
+        let (mut rng, space) = (Seeds::new(1).stream("test", 0), Space::Discrete(4));
+        let mut array = Array::zeros::<i32>(1, 1);
+        let mut seen = [0_u32; 4];
+        for _ in 0..300 {
+            space.sample_allowed(&[true, false, false, true], &mut rng, &mut array, 0);
+            seen[array.row::<i32>(0)[0] as usize] += 1;
+        }
+        // 150 of 300 each, give or take six standard deviations of 8.7.
+        assert!(
+            seen[0].abs_diff(150) < 52 && seen[0] + seen[3] == 300,
+            "{seen:?}"
+        );
+        let (mut rng, mut copy) = (rng.clone(), rng);
+        let mut other = array.clone();
+        for _ in 0..20 {
+            space.sample_allowed(&[true; 4], &mut rng, &mut array, 0);
+            space.sample(&mut copy, &mut other, 0);
+            assert_eq!(array, other);
+        }
     }
 
     #[test]

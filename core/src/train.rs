@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{Actor, Agent, EnvSteps, Mode, Transitions};
 use crate::array::Array;
+use crate::env::Status;
 use crate::error::{Error, Result};
 use crate::event::{Event, Log, Recorder};
-use crate::vector::{Batch, VectorEnv};
+use crate::vector::VectorEnv;
 
 /// Environments and an agent that learns in them.
 ///
@@ -83,7 +84,7 @@ impl Trainer {
             envs.step(actions);
             counters.step += n;
             let batch = envs.batch();
-            counters.count(batch, recorder)?;
+            counters.count(envs.raw_rewards(), &batch.status, recorder)?;
             agent.observe(&Transitions::new(batch, actions));
             let mut log = Log::new(recorder, counters.step, counters.step >= counters.next_log);
             agent.update(&mut log)?;
@@ -93,6 +94,18 @@ impl Trainer {
             envs.advance();
         }
         Ok(())
+    }
+
+    /// Plays greedily as [`evaluate`] does, in environments of their own that show what training has shown so far:
+    /// they take the [statistics](VectorEnv::statistics) of the trainer's and keep them.
+    ///
+    /// # Errors
+    /// If `envs` are of another form.
+    pub fn evaluate(&mut self, envs: &mut dyn VectorEnv, episodes: usize) -> Result<Evaluation> {
+        if let Some(statistics) = self.envs.statistics() {
+            envs.freeze(&statistics)?;
+        }
+        Ok(evaluate(envs, &mut *self.agent, episodes))
     }
 
     /// Writes counters, environments and agent into the folder `dir`.
@@ -129,25 +142,44 @@ impl Trainer {
                 format!("is not of a run with {n} environments"),
             ));
         }
-        let path = dir.join("envs.bin");
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        self.envs
-            .load(&bytes)
-            .map_err(|e| Error::checkpoint(&path, e.to_string()))?;
+        self.load_envs(dir)?;
         self.agent.load(&dir.join("agent"))?;
         self.counters = counters;
         Ok(())
     }
+
+    /// Takes back what [`evaluate`](Trainer::evaluate) needs: the policy, and the environments if they keep
+    /// statistics.
+    ///
+    /// # Errors
+    /// As [`load`](Trainer::load).
+    pub fn load_policy(&mut self, dir: &Path) -> Result<()> {
+        if self.envs.statistics().is_some() {
+            self.load_envs(dir)?;
+        }
+        self.agent.load_policy(&dir.join("agent"))
+    }
+
+    fn load_envs(&mut self, dir: &Path) -> Result<()> {
+        let path = dir.join("envs.bin");
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
+        let loaded = self.envs.load(&bytes);
+        loaded.map_err(|e| Error::checkpoint(&path, e.to_string()))
+    }
 }
 
 impl Counters {
-    /// Adds up rewards and reports ended episodes.
+    /// Adds up raw rewards and reports ended episodes.
     #[inline]
-    fn count(&mut self, batch: &Batch, recorder: &mut dyn Recorder) -> Result<()> {
+    fn count(
+        &mut self,
+        rewards: &[f32],
+        status: &[Status],
+        recorder: &mut dyn Recorder,
+    ) -> Result<()> {
         let rows = self.returns.iter_mut().zip(&mut self.lengths);
-        for (row, ((sum, length), (&reward, &status))) in rows
-            .zip(batch.rewards.iter().zip(&batch.status))
-            .enumerate()
+        for (row, ((sum, length), (&reward, &status))) in
+            rows.zip(rewards.iter().zip(status)).enumerate()
         {
             if !reward.is_finite() {
                 return Err(Error::Diverged {
@@ -207,7 +239,8 @@ impl Evaluation {
     }
 }
 
-/// Plays `episodes` episodes greedily, from the start, in `envs`, which must be environments of its own.
+/// Plays `episodes` episodes greedily, from the start, in `envs`, which must be environments of its own. Returns are
+/// of [raw](VectorEnv::raw_rewards) rewards.
 ///
 /// Every environment plays a fixed share of the episodes. (Counting whichever episodes end first would
 /// prefer short ones.) Give `envs` a time limit: a greedy policy can run in a circle.
@@ -233,7 +266,7 @@ pub fn evaluate(envs: &mut dyn VectorEnv, actor: &mut dyn Actor, episodes: usize
                 let action = actions.row::<i32>(row)[0];
                 seen_actions = (seen_actions.0.min(action), seen_actions.1.max(action));
             }
-            running[row].0 += f64::from(batch.rewards[row]);
+            running[row].0 += f64::from(envs.raw_rewards()[row]);
             running[row].1 += 1;
             if batch.status[row].is_over() {
                 played[row].push(std::mem::take(&mut running[row]));
@@ -253,7 +286,7 @@ pub fn evaluate(envs: &mut dyn VectorEnv, actor: &mut dyn Actor, episodes: usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::{Env, Status, Step};
+    use crate::env::{Env, Step};
     use crate::seed::{Rng, Seeds};
     use crate::space::Space;
     use crate::vector::{EnvOptions, SyncVectorEnv};

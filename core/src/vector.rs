@@ -6,12 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Status, Step, action_kind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_range};
 use crate::picture::Picture;
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
+use crate::wrap::ClipRewards;
 
-/// How environments are put together into a batch.
+/// How environments are put together into a batch, and what is between them and the agent.
+///
+/// What is done to an observation, in this order: `max_pool`, `grey`, `resize`, `normalize_observations`,
+/// `time_observation`, `frame_stack`. To a reward: `normalize_rewards`, `clip_rewards`.
+/// [`Registry::make_envs`](crate::Registry::make_envs) does all of it for any environment; a [`SyncVectorEnv`] by
+/// itself does what [`plain`](EnvOptions::plain) says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvOptions {
@@ -24,6 +30,28 @@ pub struct EnvOptions {
     pub frame_stack: usize,
     /// Times an action is applied; rewards add up, and the time limit counts every one.
     pub action_repeat: u32,
+    /// Shows the larger one, item by item, of the last two frames of a repeated action. Where an episode ends before
+    /// the last repetition, its last frame alone.
+    pub max_pool: bool,
+    /// Threads that step the environments; absent: as many as pay off by measurement. It changes no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Shows red, green and blue (`u8` or `f32`, `[3, height, width]`) as one brightness, `[height, width]`.
+    pub grey: bool,
+    /// Height and width to which frames (`[height, width]` or `[channels, height, width]`) are shrunk by averaging
+    /// over areas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<[usize; 2]>,
+    /// Shows observations less their running mean, over their running standard deviation.
+    pub normalize_observations: bool,
+    /// Shows how far the episode is on its way to the time limit.
+    pub time_observation: bool,
+    /// Divides rewards by the running standard deviation of the return with this discount, such as 0.99.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalize_rewards: Option<f64>,
+    /// Shows the agent clipped rewards; those of episodes are reported as the environment gave them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_rewards: Option<ClipRewards>,
 }
 
 impl Default for EnvOptions {
@@ -33,6 +61,14 @@ impl Default for EnvOptions {
             time_limit: None,
             frame_stack: 1,
             action_repeat: 1,
+            max_pool: false,
+            threads: None,
+            grey: false,
+            resize: None,
+            normalize_observations: false,
+            time_observation: false,
+            normalize_rewards: None,
+            clip_rewards: None,
         }
     }
 }
@@ -40,6 +76,27 @@ impl Default for EnvOptions {
 impl EnvOptions {
     /// Most environments in one batch.
     pub const MAX_ENVS: usize = 1 << 20;
+
+    /// What a batch of environments must do itself: these options without those that [`wrap`](crate::wrap) adds, and
+    /// without the frame stack if there is something to be done before it.
+    pub fn plain(&self) -> Self {
+        let plain = Self {
+            num_envs: self.num_envs,
+            time_limit: self.time_limit,
+            frame_stack: self.frame_stack,
+            action_repeat: self.action_repeat,
+            max_pool: self.max_pool,
+            threads: self.threads,
+            ..Self::default()
+        };
+        if plain == *self {
+            return plain;
+        }
+        Self {
+            frame_stack: 1,
+            ..plain
+        }
+    }
 
     /// # Errors
     /// [`Error::Config`] if a number is out of range.
@@ -56,7 +113,18 @@ impl EnvOptions {
         };
         range("num_envs", self.num_envs, Self::MAX_ENVS)?;
         range("frame_stack", self.frame_stack, 1024)?;
-        range("action_repeat", self.action_repeat as usize, 1024)
+        range("action_repeat", self.action_repeat as usize, 1024)?;
+        if self.max_pool && self.action_repeat == 1 {
+            let what = "true, but there is one frame to an action; give action_repeat of 2 or more";
+            return Err(Error::config("max_pool", what));
+        }
+        if let Some(threads) = self.threads {
+            range("threads", threads, 1024)?;
+        }
+        if let Some(gamma) = self.normalize_rewards {
+            check_range("normalize_rewards", gamma, 0.0..=1.0)?;
+        }
+        self.clip_rewards.map_or(Ok(()), ClipRewards::check)
     }
 }
 
@@ -176,6 +244,31 @@ pub trait VectorEnv: Send {
     /// # Errors
     /// [`Error::Config`] if the bytes do not fit these environments.
     fn load(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Rewards of the last step as the environments gave them; those of the batch may be normalised or clipped.
+    fn raw_rewards(&self) -> &[f32] {
+        &self.batch().rewards
+    }
+    /// Writes into `mask` which of the discrete actions environment `index` allows now: one item an action.
+    fn action_mask(&self, index: usize, mask: &mut [bool]) {
+        let _ = index;
+        mask.fill(true);
+    }
+    /// What was learned from the observations and shapes what is shown, such as a running mean; none mostly.
+    fn statistics(&self) -> Option<Vec<u8>> {
+        None
+    }
+    /// Takes the [`statistics`](VectorEnv::statistics) of other environments, keeps them from now on, and shows the
+    /// current observations, which must be the first of their episodes, by them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if they are not of such environments.
+    fn freeze(&mut self, statistics: &[u8]) -> Result<()> {
+        let _ = statistics;
+        Err(Error::config(
+            "statistics",
+            "these environments keep none; give normalize_observations",
+        ))
+    }
     /// Text picture of environment `index`.
     fn render(&self, index: usize) -> Option<String> {
         let _ = index;
@@ -186,6 +279,35 @@ pub trait VectorEnv: Send {
         let _ = index;
         None
     }
+}
+
+/// Environments whose rows can be saved apart, so that bytes do not depend on how rows are shared out.
+pub(crate) trait Rows: VectorEnv {
+    fn save_rows(&self) -> Result<Vec<Vec<u8>>>;
+    fn load_rows(&mut self, rows: &[Vec<u8>]) -> Result<()>;
+}
+
+/// Bytes of all rows.
+pub(crate) fn join_rows(rows: &[Vec<u8>]) -> Result<Vec<u8>> {
+    postcard::to_stdvec(rows).map_err(|e| Error::Backend(Box::new(e)))
+}
+
+/// Takes [`join_rows`] apart.
+pub(crate) fn split_rows(bytes: &[u8], n: usize) -> Result<Vec<Vec<u8>>> {
+    let rows: Vec<Vec<u8>> = postcard::from_bytes(bytes)
+        .map_err(|e| unfit(format!("saved state cannot be read: {e}")))?;
+    if rows.len() != n {
+        return Err(unfit(format!(
+            "saved state is of {} environments, not of {n}",
+            rows.len()
+        )));
+    }
+    Ok(rows)
+}
+
+/// What cannot be loaded into these environments.
+pub(crate) fn unfit(what: String) -> Error {
+    Error::config("environments", what)
 }
 
 /// N environments of one type, stepped one after another on the calling thread.
@@ -203,14 +325,25 @@ pub struct SyncVectorEnv<E: Env> {
     steps: Vec<Step>,
     /// Rows whose episodes ended in the last step.
     ended: Vec<usize>,
+    /// The last frames but one, where the larger one of two is shown.
+    pool: Option<Pool>,
 }
 
-/// What [`SyncVectorEnv::save`] writes.
+/// The last frames but one of a repeated action.
+struct Pool {
+    /// `[num_envs, frame]`
+    frames: Array,
+    /// Rows that have one.
+    filled: Vec<bool>,
+}
+
+/// What [`SyncVectorEnv`] saves of a row.
 #[derive(Serialize, Deserialize)]
-struct Saved<S> {
-    states: Vec<S>,
-    rngs: Vec<Rng>,
-    elapsed: Vec<u32>,
+struct SavedRow<S> {
+    state: S,
+    rng: Rng,
+    elapsed: u32,
+    /// One row.
     obs: Array,
 }
 
@@ -221,6 +354,11 @@ impl<E: Env> SyncVectorEnv<E> {
     /// [`Error::Config`] if an option is out of range; [`Error::Space`] if the actions of `env` are not of
     /// the type that its action space asks for.
     pub fn new(env: E, options: &EnvOptions, seeds: Seeds) -> Result<Self> {
+        Self::part(env, options, seeds, 0)
+    }
+
+    /// `options.num_envs` rows of a larger batch, from row `first` on.
+    pub(crate) fn part(env: E, options: &EnvOptions, seeds: Seeds, first: usize) -> Result<Self> {
         options.check()?;
         let spec = EnvSpec {
             frame_space: env.observation_space(),
@@ -245,8 +383,17 @@ impl<E: Env> SyncVectorEnv<E> {
                 found: spec.action_space.to_string(),
             });
         }
+        if options.max_pool && !matches!(spec.frame_space, Space::Box { .. }) {
+            return Err(Error::Space {
+                what: "max_pool: observation space".into(),
+                expected: "numbers, of which one is the larger".into(),
+                found: spec.frame_space.to_string(),
+            });
+        }
         let n = options.num_envs;
-        let mut rngs: Vec<Rng> = (0..n).map(|i| seeds.stream("env", i as u64)).collect();
+        let mut rngs: Vec<Rng> = (first..first + n)
+            .map(|i| seeds.stream("env", i as u64))
+            .collect();
         let obs = Array::zeros::<E::Obs>(n, spec.observation_space().len());
         let no_action = vec![Default::default(); spec.action_space.len()];
         let mut this = Self {
@@ -257,13 +404,17 @@ impl<E: Env> SyncVectorEnv<E> {
                 rewards: vec![0.0; n],
                 status: vec![Status::Running; n],
             },
-            env,
             spec,
             rngs,
             elapsed: vec![0; n],
             actions: vec![E::Action::read(&no_action); n],
             steps: vec![Step::running(0.0); n],
             ended: Vec::with_capacity(n),
+            pool: options.max_pool.then(|| Pool {
+                frames: Array::zeros::<E::Obs>(n, env.observation_space().len()),
+                filled: vec![false; n],
+            }),
+            env,
         };
         for row in 0..n {
             observe_start(
@@ -309,15 +460,38 @@ impl<E: Env> SyncVectorEnv<E> {
             .zip(&self.actions)
             .zip(&mut self.rngs);
         let counts = self.steps.iter_mut().zip(&mut self.elapsed);
-        for (((state, action), rng), (step, elapsed)) in rows.zip(counts) {
-            for _ in 1..self.spec.action_repeat {
+        for (row, (((state, action), rng), (step, elapsed))) in rows.zip(counts).enumerate() {
+            for left in (1..self.spec.action_repeat).rev() {
                 if step.status.is_over() || *elapsed >= limit {
                     break;
+                }
+                if let Some(pool) = &mut self.pool
+                    && (left == 1 || *elapsed + 1 == limit)
+                {
+                    self.env.observe(state, pool.frames.row_mut(row));
+                    pool.filled[row] = true;
                 }
                 let again = self.env.step(state, *action, rng);
                 *elapsed += 1;
                 step.reward += again.reward;
                 step.status = again.status;
+            }
+        }
+    }
+
+    /// Shows the larger one of the last two frames.
+    fn pool_frames(&mut self) {
+        let Some(pool) = &mut self.pool else { return };
+        for (row, filled) in pool.filled.iter_mut().enumerate() {
+            if std::mem::take(filled) {
+                let earlier = pool.frames.row::<E::Obs>(row);
+                let shown = self.batch.next_obs.row_mut::<E::Obs>(row);
+                let older = shown.len() - earlier.len();
+                for (shown, &earlier) in shown[older..].iter_mut().zip(earlier) {
+                    if earlier > *shown {
+                        *shown = earlier;
+                    }
+                }
             }
         }
     }
@@ -391,6 +565,7 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
         }
         self.write_outcomes();
         self.write_successors();
+        self.pool_frames();
     }
 
     fn advance(&mut self) {
@@ -409,53 +584,15 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
     }
 
     fn save(&self) -> Result<Vec<u8>> {
-        let saved = Saved {
-            states: self.states.clone(),
-            rngs: self.rngs.clone(),
-            elapsed: self.elapsed.clone(),
-            obs: self.batch.obs.clone(),
-        };
-        postcard::to_stdvec(&saved).map_err(|e| Error::Backend(Box::new(e)))
+        join_rows(&self.save_rows()?)
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<()> {
-        let unfit = |what: &str| Error::config("environments", what);
-        let saved: Saved<E::State> = postcard::from_bytes(bytes)
-            .map_err(|e| unfit(&format!("saved state cannot be read: {e}")))?;
-        let n = self.spec.num_envs;
-        let obs = &self.batch.obs;
-        if [saved.states.len(), saved.rngs.len(), saved.elapsed.len()] != [n; 3]
-            || (saved.obs.kind(), saved.obs.rows(), saved.obs.cols()) != (obs.kind(), n, obs.cols())
-        {
-            return Err(unfit(&format!(
-                "saved state is not that of {n} such environments"
-            )));
-        }
-        let space = self.spec.observation_space();
-        if let Some(row) = (0..n).find(|&row| !space.contains(&saved.obs, row)) {
-            return Err(unfit(&format!(
-                "saved observation {row} lies outside {space}"
-            )));
-        }
-        // A state that does not show what was saved is not of these rules; stepping from it might panic.
-        let cols = obs.cols();
-        let mut frame = vec![E::Obs::default(); cols / self.spec.frame_stack];
-        for (row, state) in saved.states.iter().enumerate() {
-            self.env.observe(state, &mut frame);
-            if !saved.obs.row(row).ends_with(&frame) {
-                return Err(unfit(&format!(
-                    "saved state {row} does not show the saved observation"
-                )));
-            }
-        }
-        self.states = saved.states;
-        self.rngs = saved.rngs;
-        self.elapsed = saved.elapsed;
-        self.batch.obs = saved.obs;
-        self.batch.rewards.fill(0.0);
-        self.batch.status.fill(Status::Running);
-        self.ended.clear();
-        Ok(())
+        self.load_rows(&split_rows(bytes, self.spec.num_envs)?)
+    }
+
+    fn action_mask(&self, index: usize, mask: &mut [bool]) {
+        self.env.action_mask(&self.states[index], mask);
     }
 
     fn render(&self, index: usize) -> Option<String> {
@@ -464,6 +601,68 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
 
     fn draw(&self, index: usize) -> Option<Picture> {
         self.env.draw(&self.states[index])
+    }
+}
+
+impl<E: Env> Rows for SyncVectorEnv<E> {
+    fn save_rows(&self) -> Result<Vec<Vec<u8>>> {
+        let save_row = |row| {
+            let mut obs = Array::zeros::<E::Obs>(1, self.batch.obs.cols());
+            obs.copy_row(0, &self.batch.obs, row);
+            let saved = SavedRow {
+                state: self.states[row].clone(),
+                rng: self.rngs[row].clone(),
+                elapsed: self.elapsed[row],
+                obs,
+            };
+            postcard::to_stdvec(&saved).map_err(|e| Error::Backend(Box::new(e)))
+        };
+        (0..self.spec.num_envs).map(save_row).collect()
+    }
+
+    fn load_rows(&mut self, rows: &[Vec<u8>]) -> Result<()> {
+        let space = self.spec.observation_space();
+        let cols = self.batch.obs.cols();
+        let mut frame = vec![E::Obs::default(); cols / self.spec.frame_stack];
+        let mut loaded = Vec::with_capacity(rows.len());
+        for (row, bytes) in rows.iter().enumerate() {
+            let saved: SavedRow<E::State> = postcard::from_bytes(bytes)
+                .map_err(|e| unfit(format!("saved state {row} cannot be read: {e}")))?;
+            let obs = &saved.obs;
+            if (obs.kind(), obs.rows(), obs.cols()) != (E::Obs::KIND, 1, cols) {
+                return Err(unfit(format!(
+                    "saved state {row} is not that of such an environment"
+                )));
+            }
+            if !space.contains(obs, 0) {
+                return Err(unfit(format!(
+                    "saved observation {row} lies outside {space}"
+                )));
+            }
+            // A state that does not show what was saved is not of these rules; stepping from it might panic.
+            self.env.observe(&saved.state, &mut frame);
+            let shown = &obs.row::<E::Obs>(0)[cols - frame.len()..];
+            let agree = match self.pool {
+                None => shown == frame,
+                Some(_) => shown.iter().zip(&frame).all(|(shown, x)| shown >= x),
+            };
+            if !agree {
+                return Err(unfit(format!(
+                    "saved state {row} does not show the saved observation"
+                )));
+            }
+            loaded.push(saved);
+        }
+        for (row, saved) in loaded.into_iter().enumerate() {
+            self.states[row] = saved.state;
+            self.rngs[row] = saved.rng;
+            self.elapsed[row] = saved.elapsed;
+            self.batch.obs.copy_row(row, &saved.obs, 0);
+        }
+        self.batch.rewards.fill(0.0);
+        self.batch.status.fill(Status::Running);
+        self.ended.clear();
+        Ok(())
     }
 }
 
@@ -658,13 +857,13 @@ mod tests {
     #[test]
     fn a_state_that_shows_something_else_is_refused() {
         let envs = make(7, EnvOptions::default());
-        let saved = Saved {
-            states: vec![3_u32],
-            rngs: envs.rngs.clone(),
-            elapsed: vec![0],
+        let saved = SavedRow {
+            state: 3_u32,
+            rng: envs.rngs[0].clone(),
+            elapsed: 0,
             obs: envs.batch.obs.clone(),
         };
-        let bytes = postcard::to_stdvec(&saved).unwrap();
+        let bytes = join_rows(&[postcard::to_stdvec(&saved).unwrap()]).unwrap();
         let error = make(7, EnvOptions::default()).load(&bytes).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -1,4 +1,4 @@
-//! Environments seen in another way.
+//! Boxes cut into states.
 
 use crate::env::{Env, Step};
 use crate::error::{Error, Result, check_range};
@@ -126,6 +126,9 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
     }
     fn action_names(&self) -> &'static [&'static str] {
         self.env.action_names()
+    }
+    fn action_mask(&self, state: &E::State, mask: &mut [bool]) {
+        self.env.action_mask(state, mask);
     }
     fn render(&self, state: &E::State) -> Option<String> {
         self.env.render(state)

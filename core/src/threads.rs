@@ -1,0 +1,392 @@
+//! Environments stepped on several threads.
+//!
+//! A batch is cut into parts, one a thread, the caller's thread among them. A part is handed over by a flag: no
+//! channel, no allocation, and a lock that nobody else holds. Rows have their own random streams, so the number of
+//! threads changes no number.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use crate::array::Array;
+use crate::env::{Env, Status};
+use crate::error::{Error, Result};
+use crate::picture::Picture;
+use crate::seed::Seeds;
+use crate::vector::{
+    Batch, EnvOptions, EnvSpec, Rows, SyncVectorEnv, VectorEnv, join_rows, split_rows,
+};
+
+/// What a thread must save for its own hand-over, wake-up and copying to be worth it. Measured: 5 µs for a hand-over
+/// to a thread that is awake, 20 to 50 µs for one that sleeps.
+const WORTH: Duration = Duration::from_micros(50);
+/// How long a measurement takes at most, and in how many steps.
+const MEASURE: Duration = Duration::from_millis(1);
+const MEASURE_STEPS: u32 = 64;
+/// Turns of waiting before a thread goes to sleep: some microseconds.
+const SPINS: u32 = 200;
+
+/// Environments under the rules that `make` gives, on `options.threads` threads.
+///
+/// # Errors
+/// As those of `make` and of [`SyncVectorEnv::new`].
+pub(crate) fn on_threads<E: Env + 'static>(
+    make: impl Fn() -> Result<E>,
+    options: &EnvOptions,
+    seeds: Seeds,
+) -> Result<Box<dyn VectorEnv>> {
+    options.check()?;
+    let threads = match options.threads {
+        Some(threads) => threads.min(options.num_envs),
+        None => worthwhile(&make, options, seeds)?,
+    };
+    if threads == 1 {
+        return Ok(Box::new(SyncVectorEnv::new(make()?, options, seeds)?));
+    }
+    let part = |rows: Range<usize>| {
+        let options = EnvOptions {
+            num_envs: rows.len(),
+            ..options.clone()
+        };
+        let part = SyncVectorEnv::part(make()?, &options, seeds, rows.start)?;
+        Ok(Box::new(part) as Box<dyn Rows>)
+    };
+    Ok(Box::new(Threaded::new(options.num_envs, threads, part)?))
+}
+
+/// Threads that pay off: each must save [`WORTH`] a step.
+fn worthwhile<E: Env + 'static>(
+    make: &impl Fn() -> Result<E>,
+    options: &EnvOptions,
+    seeds: Seeds,
+) -> Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if options.num_envs == 1 || cores == 1 {
+        return Ok(1);
+    }
+    let few = EnvOptions {
+        num_envs: options.num_envs.min(8),
+        ..options.clone()
+    };
+    let seeds = seeds.child("threads", 0);
+    let step = step_time(&mut SyncVectorEnv::new(make()?, &few, seeds)?, seeds);
+    let all = step.mul_f64(options.num_envs as f64 / few.num_envs as f64);
+    let worth = (all.as_secs_f64() / WORTH.as_secs_f64()) as usize;
+    Ok(worth.clamp(1, cores.min(options.num_envs)))
+}
+
+/// What a step of `envs` takes, by a short measurement with random actions.
+fn step_time(envs: &mut dyn VectorEnv, seeds: Seeds) -> Duration {
+    let space = envs.spec().action_space.clone();
+    let mut actions = envs.new_actions();
+    let mut rng = seeds.stream("actions", 0);
+    let mut taken = Duration::ZERO;
+    let mut steps = 0;
+    while steps < MEASURE_STEPS && taken < MEASURE {
+        for row in 0..actions.rows() {
+            space.sample(&mut rng, &mut actions, row);
+        }
+        let start = Instant::now();
+        envs.step(&actions);
+        envs.advance();
+        taken += start.elapsed();
+        steps += 1;
+    }
+    taken / steps
+}
+
+/// Whose turn it is with a part: the caller's, or a thread's with this job.
+const CALLER: u8 = 0;
+const STEP: u8 = 1;
+const ADVANCE: u8 = 2;
+const QUIT: u8 = 3;
+
+/// Some rows of a batch, and the flag by which they are handed over.
+struct Part {
+    turn: AtomicU8,
+    /// Nobody waits for this lock: it is taken by the one whose turn it is.
+    body: Mutex<Body>,
+    rows: Range<usize>,
+}
+
+struct Body {
+    envs: Box<dyn Rows>,
+    actions: Array,
+    /// Who waits for the end of the job.
+    caller: Thread,
+}
+
+impl Part {
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body
+            .lock()
+            .expect("an environment panicked on its thread")
+    }
+
+    /// Gives the turn to the thread.
+    fn hand_over(&self, job: u8, thread: &Thread) {
+        self.turn.store(job, Ordering::Release);
+        thread.unpark();
+    }
+
+    /// Waits until the turn is, or is not, the caller's, and says what it is.
+    fn wait(&self, callers: bool) -> u8 {
+        let mut spins = 0;
+        loop {
+            let turn = self.turn.load(Ordering::Acquire);
+            if (turn == CALLER) == callers {
+                return turn;
+            }
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                std::thread::park();
+            }
+        }
+    }
+
+    /// What a thread does all its life.
+    fn serve(&self) {
+        loop {
+            let job = self.wait(false);
+            if job == QUIT {
+                return;
+            }
+            // Gives the turn back, also if the job panics: the caller then finds a poisoned lock.
+            let _turn = GiveBack(self, self.body().caller.clone());
+            self.body().work(job);
+        }
+    }
+}
+
+struct GiveBack<'a>(&'a Part, Thread);
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        self.0.turn.store(CALLER, Ordering::Release);
+        self.1.unpark();
+    }
+}
+
+impl Body {
+    fn work(&mut self, job: u8) {
+        if job == STEP {
+            self.envs.step(&self.actions);
+        } else {
+            self.envs.advance();
+        }
+    }
+}
+
+/// A batch in parts, each but the first with a thread of its own.
+struct Threaded {
+    spec: EnvSpec,
+    batch: Batch,
+    parts: Vec<Arc<Part>>,
+    /// The threads of all parts but the first, which is the caller's.
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Threaded {
+    fn new(
+        num_envs: usize,
+        threads: usize,
+        make: impl Fn(Range<usize>) -> Result<Box<dyn Rows>>,
+    ) -> Result<Self> {
+        let mut parts = Vec::with_capacity(threads);
+        for i in 0..threads {
+            let rows = i * num_envs / threads..(i + 1) * num_envs / threads;
+            let envs = make(rows.clone())?;
+            parts.push(Arc::new(Part {
+                turn: AtomicU8::new(CALLER),
+                body: Mutex::new(Body {
+                    actions: envs.new_actions(),
+                    envs,
+                    caller: std::thread::current(),
+                }),
+                rows,
+            }));
+        }
+        let mut spec = parts[0].body().envs.spec().clone();
+        spec.num_envs = num_envs;
+        let obs = Array::zeros_of(spec.obs_kind, num_envs, spec.observation_space().len());
+        let mut this = Self {
+            batch: Batch {
+                next_obs: obs.clone(),
+                obs,
+                rewards: vec![0.0; num_envs],
+                status: vec![Status::Running; num_envs],
+            },
+            spec,
+            parts,
+            threads: Vec::with_capacity(threads - 1),
+        };
+        for part in &this.parts[1..] {
+            let part = part.clone();
+            let spawned = std::thread::Builder::new()
+                .name("environments".into())
+                .spawn(move || part.serve());
+            this.threads
+                .push(spawned.map_err(|e| Error::Backend(Box::new(e)))?);
+        }
+        this.show();
+        Ok(this)
+    }
+
+    /// Has `job` done in all parts that `wants` says, one of them on this thread.
+    fn work(&self, job: u8, wants: impl Fn(usize, &mut Body) -> bool) {
+        let mut own = None;
+        for (i, part) in self.parts.iter().enumerate() {
+            let mut body = part.body();
+            if !wants(i, &mut body) {
+                continue;
+            }
+            if i == 0 {
+                own = Some(body);
+                continue;
+            }
+            body.caller.clone_from(&std::thread::current());
+            drop(body);
+            part.hand_over(job, self.threads[i - 1].thread());
+        }
+        if let Some(mut body) = own {
+            body.work(job);
+        }
+        for part in &self.parts[1..] {
+            part.wait(true);
+        }
+    }
+
+    /// Copies the current observations of all parts.
+    fn show(&mut self) {
+        for part in &self.parts {
+            let body = part.body();
+            let obs = &body.envs.batch().obs;
+            self.batch.obs.copy_rows(part.rows.start, obs);
+        }
+    }
+
+    /// The part of environment `index`, and its number there.
+    fn place(&self, index: usize) -> (&Part, usize) {
+        let part = self.parts.partition_point(|part| part.rows.end <= index);
+        let part = &self.parts[part];
+        (part, index - part.rows.start)
+    }
+}
+
+impl VectorEnv for Threaded {
+    fn spec(&self) -> &EnvSpec {
+        &self.spec
+    }
+
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn reset(&mut self) {
+        for part in &self.parts {
+            part.body().envs.reset();
+        }
+        self.show();
+        self.batch.status.fill(Status::Running);
+    }
+
+    fn step(&mut self, actions: &Array) {
+        self.work(STEP, |i, body| {
+            for (own, row) in self.parts[i].rows.clone().enumerate() {
+                body.actions.copy_row(own, actions, row);
+            }
+            true
+        });
+        for part in &self.parts {
+            let body = part.body();
+            let batch = body.envs.batch();
+            self.batch
+                .next_obs
+                .copy_rows(part.rows.start, &batch.next_obs);
+            self.batch.rewards[part.rows.clone()].copy_from_slice(&batch.rewards);
+            self.batch.status[part.rows.clone()].copy_from_slice(&batch.status);
+        }
+    }
+
+    fn advance(&mut self) {
+        // Where no episode starts anew there is nothing to be shared out.
+        self.work(ADVANCE, |i, body| {
+            let mut status = self.batch.status[self.parts[i].rows.clone()].iter();
+            let starts = status.any(|status| status.is_over());
+            if !starts {
+                body.envs.advance();
+            }
+            starts
+        });
+        for part in &self.parts {
+            let body = part.body();
+            for (own, row) in part.rows.clone().enumerate() {
+                if self.batch.status[row].is_over() {
+                    self.batch
+                        .next_obs
+                        .copy_row(row, &body.envs.batch().obs, own);
+                }
+            }
+        }
+        std::mem::swap(&mut self.batch.obs, &mut self.batch.next_obs);
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        let parts = self.parts.iter().map(|part| part.body().envs.save_rows());
+        join_rows(&parts.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<()> {
+        let rows = split_rows(bytes, self.spec.num_envs)?;
+        for part in &self.parts {
+            part.body().envs.load_rows(&rows[part.rows.clone()])?;
+        }
+        self.show();
+        self.batch.rewards.fill(0.0);
+        self.batch.status.fill(Status::Running);
+        Ok(())
+    }
+
+    fn action_mask(&self, index: usize, mask: &mut [bool]) {
+        let (part, own) = self.place(index);
+        part.body().envs.action_mask(own, mask);
+    }
+
+    fn render(&self, index: usize) -> Option<String> {
+        let (part, own) = self.place(index);
+        part.body().envs.render(own)
+    }
+
+    fn draw(&self, index: usize) -> Option<Picture> {
+        let (part, own) = self.place(index);
+        part.body().envs.draw(own)
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        for (part, thread) in self.parts[1..].iter().zip(self.threads.drain(..)) {
+            // After a panic on this thread a job may still be under way.
+            while part.turn.load(Ordering::Acquire) != CALLER {
+                std::thread::yield_now();
+            }
+            part.hand_over(QUIT, thread.thread());
+            // Whoever panicked has said so, and the caller found a poisoned lock.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Threaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threaded")
+            .field("spec", &self.spec)
+            .field("threads", &self.parts.len())
+            .finish_non_exhaustive()
+    }
+}
