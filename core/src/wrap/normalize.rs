@@ -1,5 +1,7 @@
 //! Running means and variances, and what is divided by them.
 
+use std::ops::{Add, Div, Mul, Sub};
+
 use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Element, Kind};
@@ -13,30 +15,66 @@ use super::{FrameLayer, Moment, cannot_take};
 /// Added to a variance before its root is taken, as Gymnasium does.
 const EPSILON: f64 = 1e-8;
 
+/// `f32` or `f64`.
+trait Real:
+    Copy
+    + PartialOrd
+    + Default
+    + Send
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Into<f64>
+{
+    fn of(x: f64) -> Self;
+    fn sqrt(self) -> Self;
+}
+
+impl Real for f32 {
+    fn of(x: f64) -> Self {
+        x as Self
+    }
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+}
+
+impl Real for f64 {
+    fn of(x: f64) -> Self {
+        x
+    }
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+}
+
 /// Running mean and variance of columns, merged batch by batch.
 ///
 /// # Reference
-/// Chan, Golub, LeVeque, *Updating Formulae and a Pairwise Algorithm for Computing Sample Variances*, 1979.
+/// Chan, Golub, LeVeque, *Updating Formulae and a Pairwise Algorithm for Computing Sample Variances*, 1979. In
+/// Gymnasium's order of operations, so that the last bits agree.
 ///
 /// Deviations: starts at mean 0 and variance 1 with the weight of 0.0001 samples, as Gymnasium does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Moments {
+struct Moments<F> {
     count: f64,
-    mean: Vec<f64>,
+    mean: Vec<F>,
     /// Population variance.
-    variance: Vec<f64>,
+    variance: Vec<F>,
     /// Moments of a batch.
     #[serde(skip)]
-    batch: (Vec<f64>, Vec<f64>),
+    batch: (Vec<F>, Vec<F>),
 }
 
-impl Moments {
+impl<F: Real> Moments<F> {
     fn new(columns: usize) -> Self {
+        let (zeros, ones) = (vec![F::of(0.0); columns], vec![F::of(1.0); columns]);
         Self {
             count: 1e-4,
-            mean: vec![0.0; columns],
-            variance: vec![1.0; columns],
-            batch: (vec![0.0; columns], vec![0.0; columns]),
+            mean: zeros.clone(),
+            variance: ones.clone(),
+            batch: (zeros, ones),
         }
     }
 
@@ -46,42 +84,50 @@ impl Moments {
         rows: impl Iterator<Item = &'a [T]> + Clone,
         count: usize,
     ) {
-        let count = count as f64;
         let (mean, variance) = &mut self.batch;
-        mean.fill(0.0);
+        let rows_read = F::of(count as f64);
+        mean.fill(F::default());
         for row in rows.clone() {
-            mean.iter_mut()
-                .zip(row)
-                .for_each(|(sum, &x)| *sum += x.into());
-        }
-        mean.iter_mut().for_each(|sum| *sum /= count);
-        variance.fill(0.0);
-        for row in rows {
-            for ((sum, mean), &x) in variance.iter_mut().zip(&*mean).zip(row) {
-                let x: f64 = x.into();
-                *sum += (x - mean) * (x - mean);
+            for (sum, &x) in mean.iter_mut().zip(row) {
+                *sum = *sum + F::of(x.into());
             }
         }
-        let total = self.count + count;
-        let (share, between) = (count / total, self.count * count / total);
+        mean.iter_mut().for_each(|sum| *sum = *sum / rows_read);
+        variance.fill(F::default());
+        for row in rows {
+            for ((sum, &mean), &x) in variance.iter_mut().zip(&*mean).zip(row) {
+                let off = F::of(x.into()) - mean;
+                *sum = *sum + off * off;
+            }
+        }
+        let total = self.count + count as f64;
+        let (before, now) = (F::of(self.count), F::of(total));
         let old = self.mean.iter_mut().zip(&mut self.variance);
-        for ((old_mean, old_variance), (mean, squares)) in old.zip(mean.iter().zip(variance)) {
-            let delta = mean - *old_mean;
-            *old_mean += delta * share;
-            *old_variance =
-                (*old_variance * self.count + *squares + delta * delta * between) / total;
+        for ((old_mean, old_variance), (&mean, &squares)) in old.zip(mean.iter().zip(&*variance)) {
+            let off = mean - *old_mean;
+            *old_mean = *old_mean + off * rows_read / now;
+            let within = *old_variance * before + squares / rows_read * rows_read;
+            *old_variance = (within + off * off * before * rows_read / now) / now;
         }
         self.count = total;
+    }
+
+    /// Writes the standard deviations.
+    fn deviations(&self, deviations: &mut [F]) {
+        for (deviation, &variance) in deviations.iter_mut().zip(&self.variance) {
+            *deviation = (variance + F::of(EPSILON)).sqrt();
+        }
     }
 
     /// Takes over what was saved, if it can be statistics of as many columns.
     fn load(&mut self, saved: Self) -> Result<()> {
         let columns = self.mean.len();
+        let finite = |x: &F| (*x).into().is_finite();
         let sound = saved.count.is_finite()
             && saved.count > 0.0
             && [saved.mean.len(), saved.variance.len()] == [columns; 2]
-            && saved.mean.iter().all(|x| x.is_finite())
-            && saved.variance.iter().all(|x| x.is_finite() && *x >= 0.0);
+            && saved.mean.iter().all(finite)
+            && (saved.variance.iter()).all(|x| finite(x) && *x >= F::default());
         if !sound {
             return Err(unfit(
                 "saved statistics are not of these environments".into(),
@@ -95,16 +141,17 @@ impl Moments {
 /// `(x - mean) / sqrt(variance + 1e-8)`, with the statistics of all frames so far, this one included.
 ///
 /// # Reference
-/// Gymnasium 1.4.0 `NormalizeObservation`, single and vector.
+/// Gymnasium 1.4.0 `NormalizeObservation`, single and vector, bit for bit.
 ///
-/// Deviations: statistics are kept in `f64`.
+/// Deviations: pixels have statistics in `f32` too. Where episodes of a batch end at different steps, starts are a
+/// batch by themselves, and last observations are counted as well; no step of Gymnasium's shows both.
 #[derive(Serialize, Deserialize)]
 pub(super) struct NormalizeObservations {
-    moments: Moments,
+    moments: Moments<f32>,
     frozen: bool,
-    /// `1 / sqrt(variance + epsilon)`
+    /// `sqrt(variance + epsilon)`
     #[serde(skip)]
-    factors: Vec<f64>,
+    deviations: Vec<f32>,
     #[serde(skip, default = "nothing")]
     shown: Array,
 }
@@ -125,7 +172,7 @@ impl NormalizeObservations {
         Ok(Self {
             moments: Moments::new(columns),
             frozen: false,
-            factors: vec![1.0; columns],
+            deviations: vec![1.0; columns],
             shown: Array::zeros::<f32>(spec.num_envs, columns),
         })
     }
@@ -136,22 +183,16 @@ impl NormalizeObservations {
         let row = |&row: &usize| &frames[row * cols..][..cols];
         if !self.frozen {
             self.moments.update(rows.iter().map(row), rows.len());
-            self.find_factors();
+            self.moments.deviations(&mut self.deviations);
         }
         let shown = self.shown.as_mut_slice::<f32>();
         for at in rows {
             let shown = shown[at * cols..][..cols].iter_mut().zip(row(at));
-            let moments = self.moments.mean.iter().zip(&self.factors);
-            for ((shown, &x), (mean, factor)) in shown.zip(moments) {
-                let x: f64 = x.into();
-                *shown = ((x - mean) * factor) as f32;
+            let moments = self.moments.mean.iter().zip(&self.deviations);
+            for ((shown, &x), (mean, deviation)) in shown.zip(moments) {
+                *shown = (f32::of(x.into()) - mean) / deviation;
             }
         }
-    }
-
-    fn find_factors(&mut self) {
-        let variances = self.factors.iter_mut().zip(&self.moments.variance);
-        variances.for_each(|(factor, variance)| *factor = 1.0 / (variance + EPSILON).sqrt());
     }
 }
 
@@ -174,7 +215,7 @@ impl FrameLayer for NormalizeObservations {
             .map_err(|e| unfit(format!("saved statistics cannot be read: {e}")))?;
         self.moments.load(saved.moments)?;
         self.frozen = saved.frozen;
-        self.find_factors();
+        self.moments.deviations(&mut self.deviations);
         Ok(())
     }
 
@@ -187,7 +228,7 @@ impl FrameLayer for NormalizeObservations {
             .map_err(|e| unfit(format!("statistics cannot be read: {e}")))?;
         self.moments.load(moments)?;
         self.frozen = true;
-        self.find_factors();
+        self.moments.deviations(&mut self.deviations);
         Ok(())
     }
 }
@@ -199,13 +240,13 @@ impl FrameLayer for NormalizeObservations {
 /// # Reference
 /// Gymnasium 1.4.0 `NormalizeReward`, single and vector.
 ///
-/// Deviations: rewards go in and come out as `f32`.
+/// Deviations: rewards go in and come out as `f32`; the sums of a batch are `f64`, where Gymnasium rounds them to `f32`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct NormalizeRewards {
     gamma: f64,
     /// Discounted sums, one an environment.
     sums: Vec<f64>,
-    moments: Moments,
+    moments: Moments<f64>,
 }
 
 impl NormalizeRewards {
@@ -218,20 +259,20 @@ impl NormalizeRewards {
     }
 
     pub(super) fn apply(&mut self, rewards: &mut [f32], status: &[Status]) {
-        let factor = self.factor(rewards.iter().map(|&reward| reward.into()), status);
+        let deviation = self.deviation(rewards.iter().map(|&reward| reward.into()), status);
         for reward in rewards {
-            *reward = (f64::from(*reward) * factor) as f32;
+            *reward = (f64::from(*reward) / deviation) as f32;
         }
     }
 
-    /// Takes in the rewards of a step; the factor on each of them.
-    fn factor(&mut self, rewards: impl Iterator<Item = f64>, status: &[Status]) -> f64 {
+    /// Takes in the rewards of a step; what each of them is divided by.
+    fn deviation(&mut self, rewards: impl Iterator<Item = f64>, status: &[Status]) -> f64 {
         for ((sum, reward), status) in self.sums.iter_mut().zip(rewards).zip(status) {
             let past = if status.bootstraps() { *sum } else { 0.0 };
             *sum = past * self.gamma + reward;
         }
         self.moments.update(self.sums.chunks(1), self.sums.len());
-        1.0 / (self.moments.variance[0] + EPSILON).sqrt()
+        (self.moments.variance[0] + EPSILON).sqrt()
     }
 
     /// Takes over what was saved.
@@ -242,5 +283,100 @@ impl NormalizeRewards {
         self.moments.load(saved.moments)?;
         self.sums = saved.sums;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// Every reward that Gymnasium saw, and what it made of it.
+    #[test]
+    fn rewards_are_those_of_gymnasium() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/golden/vector/normalize.jsonl.gz"
+        );
+        let mut text = String::new();
+        let file = std::fs::File::open(path).unwrap();
+        flate2::read::MultiGzDecoder::new(file)
+            .read_to_string(&mut text)
+            .unwrap();
+        for line in text.lines() {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            let numbers = |value: &serde_json::Value| -> Vec<f64> {
+                let one = || vec![value.as_f64().unwrap()];
+                value.as_array().map_or_else(one, |values| {
+                    values.iter().map(|x| x.as_f64().unwrap()).collect()
+                })
+            };
+            let steps = |key: &str| record[key].as_array().unwrap();
+            let n = numbers(&steps("raw_reward")[0]).len();
+            let mut normalize = NormalizeRewards::new(record["gamma"].as_f64().unwrap(), n);
+            // Gymnasium's batch keeps the sums in `f32`: two roundings of 2^-24 a step, discounted by 0.99.
+            let tolerance = if n == 1 {
+                1e-12
+            } else {
+                2.0 * 2_f64.powi(-24) / 0.01
+            };
+            let (mut compared, mut dead) = (0, false);
+            for (t, (raw, expected)) in steps("raw_reward").iter().zip(steps("reward")).enumerate()
+            {
+                let (raw, expected) = (numbers(raw), numbers(expected));
+                if !dead {
+                    let status = vec![Status::Running; n];
+                    let deviation = normalize.deviation(raw.iter().copied(), &status);
+                    for (raw, expected) in raw.iter().zip(&expected) {
+                        let error = (raw / deviation - expected).abs();
+                        assert!(error <= tolerance * expected.abs().max(1.0), "{t}: {error}");
+                    }
+                    compared += 1;
+                }
+                // After an end, a step of a batch starts all episodes anew: no step here.
+                dead = steps("done")[t].get(0).is_some_and(|done| done == true);
+            }
+            assert!(compared >= 448, "{compared}");
+        }
+    }
+
+    #[test]
+    fn a_terminated_step_drops_the_past_and_a_truncated_one_does_not() {
+        let mut normalize = NormalizeRewards::new(0.5, 2);
+        for status in [
+            [Status::Running, Status::Running],
+            [Status::Terminated, Status::Truncated],
+            [Status::Running, Status::Running],
+        ] {
+            normalize.deviation([4.0, 4.0].into_iter(), &status);
+        }
+        assert_eq!(
+            normalize.sums,
+            [4.0 * 0.5 + 4.0, (4.0 * 0.5 + 4.0) * 0.5 + 4.0]
+        );
+    }
+
+    #[test]
+    fn merged_batches_have_the_moments_of_all_rows() {
+        let rows: Vec<[f32; 2]> = (0..1000).map(|i| [i as f32, (i * i % 17) as f32]).collect();
+        let mut moments = Moments::<f64>::new(2);
+        let mut rest = &rows[..];
+        for size in [1, 2, 3, 5, 8, 13, 21].into_iter().cycle() {
+            let (batch, after) = rest.split_at(size.min(rest.len()));
+            if batch.is_empty() {
+                break;
+            }
+            moments.update(batch.iter().map(|row| &row[..]), batch.len());
+            rest = after;
+        }
+        for column in 0..2 {
+            let values = rows.iter().map(|row| f64::from(row[column]));
+            let mean = values.clone().sum::<f64>() / 1000.0;
+            let variance = values.map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
+            // The start weighs a ten-millionth, and its mean is off by all of the mean.
+            assert!((moments.mean[column] - mean).abs() < 1e-6 * mean);
+            assert!((moments.variance[column] - variance).abs() < 1e-6 * (variance + mean * mean));
+        }
     }
 }

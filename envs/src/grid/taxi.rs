@@ -67,7 +67,9 @@ const IN_TAXI: usize = 4;
 /// section 3.1. Dynamics and constants: Gymnasium `Taxi-v4` and `Taxi-v3`, `envs/toy_text/taxi.py`. Solved at a
 /// mean return of 8 (the optimum is 8.46).
 ///
-/// Deviations: the action mask, which says which actions do anything, is no part of the observation.
+/// The action mask is Gymnasium's: what would change the state without rain.
+///
+/// Deviations: none.
 #[derive(Clone, Debug)]
 pub struct Taxi {
     dynamics: Dynamics,
@@ -321,6 +323,16 @@ impl Cab {
         }
     }
 
+    /// Whether `action` changes anything without rain.
+    fn allows(self, action: usize) -> bool {
+        let next = match Heading::of(action) {
+            Some(heading) => self.drive(heading).encode(),
+            None if action == 4 => self.pick_up().next,
+            None => self.drop_off().next,
+        };
+        next != self.encode()
+    }
+
     /// The map with `T` where the taxi is, and in words who wants to go where.
     fn picture(self) -> String {
         let mut text = String::from("+---------+\n");
@@ -366,6 +378,12 @@ impl Env for Taxi {
     }
     fn reward_threshold(&self) -> Option<f64> {
         Some(8.0)
+    }
+    fn action_mask(&self, state: &u32, mask: &mut [bool]) {
+        let cab = Cab::decode(*state as usize);
+        for (action, allowed) in mask.iter_mut().enumerate() {
+            *allowed = cab.allows(action);
+        }
     }
     fn render(&self, state: &u32) -> Option<String> {
         Some(Cab::decode(*state as usize).picture())
@@ -505,6 +523,9 @@ impl Env for FickleTaxi {
     }
     fn time_limit(&self) -> Option<u32> {
         self.taxi.time_limit()
+    }
+    fn action_mask(&self, state: &FickleTaxiState, mask: &mut [bool]) {
+        self.taxi.action_mask(&state.observed, mask);
     }
     fn render(&self, state: &FickleTaxiState) -> Option<String> {
         self.taxi.render(&state.observed)

@@ -12,3 +12,4 @@ mod grid;
 mod minatar;
 mod probe;
 mod records;
+mod vector;
