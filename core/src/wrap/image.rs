@@ -123,7 +123,8 @@ fn parts(from: usize, to: usize) -> Vec<Part> {
 /// part by that part.
 ///
 /// # Reference
-/// As OpenCV's `INTER_AREA`, of which `u8` pixels differ by 1 at most, where halves are rounded.
+/// Equal to OpenCV's `INTER_AREA`, but for `u8` pixels whose mean is a half: those are rounded to the even one here, and
+/// either way there.
 pub(super) struct Resize {
     channels: usize,
     /// Old width.

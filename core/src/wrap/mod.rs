@@ -7,6 +7,8 @@ mod clip;
 mod discretize;
 mod image;
 mod normalize;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::fmt;
