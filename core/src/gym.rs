@@ -227,3 +227,57 @@ impl std::fmt::Debug for GymEnvs {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Env, Step};
+    use crate::seed::{Rng, Seeds};
+    use crate::space::Space;
+    use crate::vector::{EnvOptions, SyncVectorEnv};
+
+    struct OneStep;
+
+    impl Env for OneStep {
+        type State = ();
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(1)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(1)
+        }
+        fn reset(&self, _: &mut Rng) {}
+        fn step(&self, (): &mut (), _: usize, _: &mut Rng) -> Step {
+            Step::terminal(1.0)
+        }
+        fn observe(&self, (): &(), obs: &mut [i32]) {
+            obs[0] = 0;
+        }
+    }
+
+    fn batch(num_envs: usize) -> Box<dyn VectorEnv> {
+        let options = EnvOptions {
+            num_envs,
+            ..Default::default()
+        };
+        Box::new(SyncVectorEnv::new(OneStep, &options, Seeds::new(0)).unwrap())
+    }
+
+    #[test]
+    #[should_panic(expected = "the episode of row 1 has ended; reset it before the next step")]
+    fn without_autoreset_an_ended_row_must_be_reset() {
+        let mut envs = GymEnvs::new(vec![batch(1), batch(1)], Autoreset::Disabled).unwrap();
+        let actions = envs.new_actions();
+        envs.step(&actions);
+        envs.reset_rows(&[true, false]);
+        envs.step(&actions);
+    }
+
+    #[test]
+    fn rows_that_are_no_single_environments_are_refused() {
+        assert!(GymEnvs::new(vec![], Autoreset::NextStep).is_err());
+        assert!(GymEnvs::new(vec![batch(1), batch(2)], Autoreset::NextStep).is_err());
+    }
+}

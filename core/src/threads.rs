@@ -20,8 +20,8 @@ use crate::vector::{
     Batch, EnvOptions, EnvSpec, Rows, SyncVectorEnv, VectorEnv, join_rows, split_rows,
 };
 
-/// What a thread must save for its own hand-over, wake-up and copying to be worth it. Measured: 5 µs for a hand-over
-/// to a thread that is awake, 20 to 50 µs for one that sleeps.
+/// Work of a step from which a thread is tried. A hand-over was measured at 1 µs to a thread that is awake and 13 µs to
+/// one that sleeps (`benches/wrap.rs`, two shared cores).
 const WORTH: Duration = Duration::from_micros(50);
 /// How long a measurement takes at most, and in how many steps.
 const MEASURE: Duration = Duration::from_millis(1);
@@ -41,23 +41,31 @@ pub(crate) fn on_threads<E: Env + 'static>(
     options.check()?;
     let threads = match options.threads {
         Some(threads) => threads.min(options.num_envs),
-        None => worthwhile(&make, options, seeds)?,
+        None => worthwhile(&make, options, seeds.child("threads", 0))?,
     };
     if threads == 1 {
         return Ok(Box::new(SyncVectorEnv::new(make()?, options, seeds)?));
     }
-    let part = |rows: Range<usize>| {
+    Ok(Box::new(shared_out(&make, options, seeds, threads)?))
+}
+
+fn shared_out<E: Env + 'static>(
+    make: &impl Fn() -> Result<E>,
+    options: &EnvOptions,
+    seeds: Seeds,
+    threads: usize,
+) -> Result<Threaded> {
+    Threaded::new(options.num_envs, threads, |rows| {
         let options = EnvOptions {
             num_envs: rows.len(),
             ..options.clone()
         };
         let part = SyncVectorEnv::part(make()?, &options, seeds, rows.start)?;
         Ok(Box::new(part) as Box<dyn Rows>)
-    };
-    Ok(Box::new(Threaded::new(options.num_envs, threads, part)?))
+    })
 }
 
-/// Threads that pay off: each must save [`WORTH`] a step.
+/// Threads that pay off here and now: each must have [`WORTH`] to do, and together they must be faster than one.
 fn worthwhile<E: Env + 'static>(
     make: &impl Fn() -> Result<E>,
     options: &EnvOptions,
@@ -71,11 +79,15 @@ fn worthwhile<E: Env + 'static>(
         num_envs: options.num_envs.min(8),
         ..options.clone()
     };
-    let seeds = seeds.child("threads", 0);
     let step = step_time(&mut SyncVectorEnv::new(make()?, &few, seeds)?, seeds);
     let all = step.mul_f64(options.num_envs as f64 / few.num_envs as f64);
-    let worth = (all.as_secs_f64() / WORTH.as_secs_f64()) as usize;
-    Ok(worth.clamp(1, cores.min(options.num_envs)))
+    let threads = (all.as_secs_f64() / WORTH.as_secs_f64()) as usize;
+    let threads = threads.clamp(1, cores.min(options.num_envs));
+    if threads == 1 {
+        return Ok(1);
+    }
+    let together = step_time(&mut shared_out(make, options, seeds, threads)?, seeds);
+    Ok(if together < all { threads } else { 1 })
 }
 
 /// What a step of `envs` takes, by a short measurement with random actions.

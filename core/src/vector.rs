@@ -14,10 +14,26 @@ use crate::wrap::ClipRewards;
 
 /// How environments are put together into a batch, and what is between them and the agent.
 ///
-/// What is done to an observation, in this order: `max_pool`, `grey`, `resize`, `normalize_observations`,
-/// `time_observation`, `frame_stack`. To a reward: `normalize_rewards`, `clip_rewards`.
 /// [`Registry::make_envs`](crate::Registry::make_envs) does all of it for any environment; a [`SyncVectorEnv`] by
-/// itself does what [`plain`](EnvOptions::plain) says.
+/// itself does what [`plain`](EnvOptions::plain) leaves. In this order:
+///
+/// | option | what it changes | ns a row |
+/// |---|---|---|
+/// | `max_pool` | frame: the larger of two | 220 (84x84), 3,400 (3x210x160) |
+/// | `grey` | frame: three channels to one | 7,100 (210x160) |
+/// | `resize` | frame: shrunk | 32,000 (210x160 to 84x84) |
+/// | `normalize_observations` | frame: mean 0, deviation 1; becomes `f32` | 15 (4 numbers), 5,400 (84x84) |
+/// | `time_observation` | frame: one item longer | 10 (4 numbers) |
+/// | `frame_stack` | observation: the last frames | |
+/// | `normalize_rewards` | reward: deviation of the return 1 | 12 |
+/// | `clip_rewards` | reward: sign or range | 7 |
+///
+/// Each cost but that of `max_pool` has 6 ns in it that are paid once (140 for 84x84): the batch is copied. Measured by
+/// `cargo bench -p thorndike-core --bench wrap`: best of 200 runs, 64 rows of numbers or 8 of `u8` pixels, one of two
+/// shared cores of an AMD EPYC.
+///
+/// Episodes and evaluations report rewards as the environment gave them. Evaluations see by the statistics of training
+/// and leave them alone: [`Trainer::evaluate`](crate::Trainer::evaluate).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvOptions {
@@ -81,19 +97,17 @@ impl EnvOptions {
     /// without the frame stack if there is something to be done before it.
     pub fn plain(&self) -> Self {
         let plain = Self {
-            num_envs: self.num_envs,
-            time_limit: self.time_limit,
-            frame_stack: self.frame_stack,
-            action_repeat: self.action_repeat,
-            max_pool: self.max_pool,
-            threads: self.threads,
-            ..Self::default()
+            grey: false,
+            resize: None,
+            normalize_observations: false,
+            time_observation: false,
+            normalize_rewards: None,
+            clip_rewards: None,
+            ..self.clone()
         };
-        if plain == *self {
-            return plain;
-        }
+        let frame_stack = if plain == *self { self.frame_stack } else { 1 };
         Self {
-            frame_stack: 1,
+            frame_stack,
             ..plain
         }
     }
@@ -488,9 +502,8 @@ impl<E: Env> SyncVectorEnv<E> {
                 let shown = self.batch.next_obs.row_mut::<E::Obs>(row);
                 let older = shown.len() - earlier.len();
                 for (shown, &earlier) in shown[older..].iter_mut().zip(earlier) {
-                    if earlier > *shown {
-                        *shown = earlier;
-                    }
+                    // Written in any case: a loop without a branch takes many items at once.
+                    *shown = if earlier > *shown { earlier } else { *shown };
                 }
             }
         }
