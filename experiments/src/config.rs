@@ -316,6 +316,7 @@ fn apply_override(table: &mut toml::Table, text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::standard;
+    use thorndike_core::ClipRewards;
 
     const TEXT: &str = "steps = 100\n[env]\nid = \"frozen-lake\"\n[agent]\nid = \"q-learning\"\n";
 
@@ -421,6 +422,24 @@ mod tests {
                 assert!(message.contains(part), "{overrides:?} gave: {message}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_between_environment_and_agent_is_read_and_written() {
+        let overrides = [
+            "env.clip_rewards=sign",
+            "env.normalize_rewards=0.9",
+            "env.resize=[84, 84]",
+            "env.time_observation=true",
+            "env.threads=2",
+        ];
+        let config = parse(TEXT, &overrides).unwrap();
+        assert_eq!(config.env.options.clip_rewards, Some(ClipRewards::Sign));
+        assert_eq!(config.env.options.resize, Some([84, 84]));
+        assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+        let message = error(TEXT, &["env.clip_rewards=7"]);
+        let wanted = "env.clip_rewards: expected \"sign\" or a range such as [-1.0, 1.0]";
+        assert_eq!(message, wanted);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thorndike_core::{
     BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry,
-    Result, Seeds, Trainer, VectorEnv, checkpoint, evaluate,
+    Result, Seeds, Trainer, VectorEnv, checkpoint,
 };
 use thorndike_tabular::exact::Solver;
 
@@ -193,11 +193,13 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
     Ok(Some((path, meta)))
 }
 
-/// Hash of all that decides what a run does at a step. More steps, other seeds and another spacing of
-/// checkpoints are free to change.
+/// Hash of all that decides what a run does at a step. More steps, other seeds, another spacing of checkpoints and
+/// another number of threads are free to change.
 fn digest(config: &Config) -> String {
+    let mut env = config.env.clone();
+    env.options.threads = None;
     let parts = serde_json::json!([
-        config.env,
+        env,
         config.agent,
         config.device,
         config.eval,
@@ -333,7 +335,7 @@ impl<'a> Run<'a> {
         let step = self.trainer.step();
         let seeds = Seeds::new(self.seed).child("eval", step);
         let mut envs = evaluation_envs(self.config, self.registry, seeds, episodes)?;
-        let evaluation = evaluate(&mut *envs, self.trainer.agent(), episodes);
+        let evaluation = self.trainer.evaluate(&mut *envs, episodes)?;
         self.log.record(&Event::Evaluated {
             step,
             returns: Cow::Borrowed(&evaluation.returns),

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use thorndike_core::{Evaluation, Registry, Seeds, Trainer, evaluate};
+use thorndike_core::{Evaluation, Registry, Seeds, Trainer};
 
 use super::Outcome;
 use crate::config::Config;
@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         };
         let seeds = Seeds::new(args.eval_seed).child("eval", seed);
         let mut envs = evaluation_envs(&config, registry, seeds, episodes)?;
-        let evaluation = evaluate(&mut *envs, trainer.agent(), episodes);
+        let evaluation = trainer.evaluate(&mut *envs, episodes)?;
         println!(
             "seed {seed}  after {} steps: {}",
             thousands(step),
@@ -116,7 +116,7 @@ pub(super) fn trained(
         return Ok(None);
     };
     let (_, mut trainer) = build(config, registry, seed)?;
-    trainer.agent().load_policy(&path.join("agent"))?;
+    trainer.load_policy(&path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let step = name
         .trim_start_matches("step-")

@@ -117,8 +117,7 @@ impl Game {
                 return Ok(false);
             }
             self.envs.step(&self.actions);
-            let batch = self.envs.batch();
-            let (reward, status) = (batch.rewards[0], batch.status[0]);
+            let (reward, status) = (self.envs.raw_rewards()[0], self.envs.batch().status[0]);
             total += f64::from(reward);
             steps += 1;
             let action = self.action_name();
@@ -158,7 +157,11 @@ impl Game {
         let obs = &self.envs.batch().obs;
         match &mut self.player {
             Player::Agent(trainer) => trainer.agent().act(obs, Mode::Exploit, &mut self.actions),
-            Player::Random(space, rng) => space.sample(rng, &mut self.actions, 0),
+            Player::Random(space, rng) => {
+                let mut mask = vec![true; space.discrete().unwrap_or(0)];
+                self.envs.action_mask(0, &mut mask);
+                space.sample_allowed(&mask, rng, &mut self.actions, 0);
+            }
             Player::Keys(_) => unreachable!("handled above"),
         }
         Ok(true)
@@ -248,7 +251,7 @@ fn build(
             num_envs: 1,
             ..config.env.options.clone()
         };
-        let envs = capped(&config.env.id, &config.env.params, options)?;
+        let mut envs = capped(&config.env.id, &config.env.params, options)?;
         if args.random {
             let player = random(&*envs);
             return Ok((envs, player));
@@ -259,6 +262,9 @@ fn build(
         }
         let (_, trainer) = trained(&folder, &config, registry, seed)?
             .with_context(|| format!("{}: seed {seed} has no checkpoint yet", folder.display()))?;
+        if let Some(statistics) = trainer.envs().statistics() {
+            envs.freeze(&statistics)?;
+        }
         return Ok((envs, Player::Agent(trainer)));
     }
     if args.what.contains('/') {
