@@ -33,7 +33,8 @@ pub enum Autoreset {
 /// Environments that start ended episodes anew as Gymnasium's do.
 ///
 /// *Design.* Each row is a batch of one, because a row that starts anew must stand still while the others are
-/// stepped, and no batch can do that.
+/// stepped, and no batch can do that. So each row also keeps statistics of its own, as Gymnasium's do where single
+/// environments are wrapped before they are put together.
 ///
 /// ```
 /// use thorndike_core::gym::{Autoreset, GymEnvs};

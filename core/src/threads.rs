@@ -25,7 +25,7 @@ use crate::vector::{
 const WORTH: Duration = Duration::from_micros(50);
 /// How long a measurement takes at most, and in how many steps.
 const MEASURE: Duration = Duration::from_millis(1);
-const MEASURE_STEPS: u32 = 64;
+const MEASURE_STEPS: usize = 64;
 /// Turns of waiting before a thread goes to sleep: some microseconds.
 const SPINS: u32 = 200;
 
@@ -90,24 +90,25 @@ fn worthwhile<E: Env + 'static>(
     Ok(if together < all { threads } else { 1 })
 }
 
-/// What a step of `envs` takes, by a short measurement with random actions.
+/// What a step of `envs` takes: the median of a short measurement with random actions, which other work on the machine
+/// disturbs least.
 fn step_time(envs: &mut dyn VectorEnv, seeds: Seeds) -> Duration {
     let space = envs.spec().action_space.clone();
     let mut actions = envs.new_actions();
     let mut rng = seeds.stream("actions", 0);
-    let mut taken = Duration::ZERO;
-    let mut steps = 0;
-    while steps < MEASURE_STEPS && taken < MEASURE {
+    let begin = Instant::now();
+    let mut times = Vec::with_capacity(MEASURE_STEPS);
+    while times.len() < MEASURE_STEPS && begin.elapsed() < MEASURE {
         for row in 0..actions.rows() {
             space.sample(&mut rng, &mut actions, row);
         }
         let start = Instant::now();
         envs.step(&actions);
         envs.advance();
-        taken += start.elapsed();
-        steps += 1;
+        times.push(start.elapsed());
     }
-    taken / steps
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Whose turn it is with a part: the caller's, or a thread's with this job.
