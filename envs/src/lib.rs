@@ -31,6 +31,7 @@ use thorndike_core::Registry;
 /// Adds every environment of this crate to `registry`.
 pub fn register(registry: Registry) -> Registry {
     registry
+        .env("acrobot", classic::Acrobot::new)
         .finite_env("bandit", probe::Bandit::new)
         .env("cart-pole", classic::CartPole::new)
         .env("cart-pole-bins", classic::cart_pole_bins)
@@ -51,6 +52,11 @@ pub fn register(registry: Registry) -> Registry {
         )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)
+        .env(
+            "mountain-car-continuous",
+            classic::MountainCarContinuous::new,
+        )
+        .env("pendulum", classic::Pendulum::new)
         .finite_env("taxi", grid::Taxi::new)
         .env("taxi-fickle", grid::FickleTaxi::new)
 }

@@ -2,7 +2,9 @@ use std::f64::consts::PI;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Result, Rng, Space, Status, Step, check_range};
+use thorndike_core::{Env, Picture, Result, Rng, Space, Status, Step, check_range};
+
+use crate::canvas::{Canvas, colors};
 
 /// Rows that step together; 16 were measured to be faster than 8 and 64.
 const BLOCK: usize = 16;
@@ -278,6 +280,9 @@ impl Env for CartPole {
         (!self.config.sutton_barto_reward).then_some(475.0)
     }
 
+    fn action_names(&self) -> &'static [&'static str] {
+        &["left", "right"]
+    }
     fn render(&self, state: &CartPoleState) -> Option<String> {
         const WIDTH: usize = 61;
         const HEIGHT: usize = 7;
@@ -305,6 +310,39 @@ impl Env for CartPole {
                     state.angle.to_degrees()
                 ),
         )
+    }
+
+    fn draw(&self, state: &CartPoleState) -> Option<Picture> {
+        const WIDTH: u32 = 400;
+        const HEIGHT: u32 = 200;
+        let limit = self.config.position_limit_m;
+        let edge = 1.1 * limit;
+        // The pole is drawn with its own length, as far as there is room for it.
+        let room = 2.0 * edge * f64::from(HEIGHT) / f64::from(WIDTH);
+        let floor = -0.35 * room;
+        let mut canvas = Canvas::new(WIDTH, HEIGHT, [-edge, edge], [floor, floor + room]);
+        canvas.line(&[[-edge, 0.0], [edge, 0.0]], 1.5, colors::GREY);
+        for end in [-limit, limit] {
+            canvas.line(
+                &[[end, -0.05 * room], [end, 0.05 * room]],
+                1.5,
+                colors::GREY,
+            );
+        }
+        let (half_width, half_height) = (0.1 * room, 0.06 * room);
+        let x = state.position;
+        let corners = [
+            [x - half_width, -half_height],
+            [x + half_width, half_height],
+        ];
+        canvas.rectangle(corners[0], corners[1], colors::BLACK);
+        let length = (2.0 * self.config.pole_half_length_m).min(0.58 * room);
+        let joint = [x, 0.5 * half_height];
+        let (sin, cos) = state.angle.sin_cos();
+        let tip = [x + length * sin, joint[1] + length * cos];
+        canvas.line(&[joint, tip], 7.0, colors::ORANGE);
+        canvas.disc(joint, 0.02 * room, colors::BLUE);
+        Some(canvas.finish())
     }
 }
 

@@ -1,6 +1,8 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
+
+use super::valley::Valley;
 
 /// `mountain-car`: drive a weak car out of a valley by swinging back and forth.
 ///
@@ -159,31 +161,24 @@ impl Env for MountainCar {
         Some(-110.0)
     }
 
+    fn action_names(&self) -> &'static [&'static str] {
+        &["left", "nothing", "right"]
+    }
     fn render(&self, state: &MountainCarState) -> Option<String> {
-        const WIDTH: usize = 60;
-        const HEIGHT: usize = 10;
-        let MountainCarConfig {
-            min_position: low,
-            max_position: high,
-            ..
-        } = self.config;
-        let column = |x: f64| ((x - low) / (high - low) * (WIDTH - 1) as f64).round() as usize;
-        // The slope in the equation of motion is that of sin(3 x).
-        let depth = |i: usize| {
-            let x = low + (high - low) * i as f64 / (WIDTH - 1) as f64;
-            ((1.0 - (3.0 * x).sin()) / 2.0 * (HEIGHT - 1) as f64).round() as usize
-        };
-        let mut text = String::new();
-        for row in 0..HEIGHT {
-            text.extend((0..WIDTH).map(|i| match i {
-                _ if depth(i) != row => ' ',
-                _ if i == column(state.position) => '@',
-                _ if i == column(self.config.goal_position) => '|',
-                _ => '.',
-            }));
-            text.push('\n');
+        Some(self.valley().render(state.position))
+    }
+    fn draw(&self, state: &MountainCarState) -> Option<Picture> {
+        Some(self.valley().draw(state.position))
+    }
+}
+
+impl MountainCar {
+    fn valley(&self) -> Valley {
+        Valley {
+            left: self.config.min_position,
+            right: self.config.max_position,
+            goal: self.config.goal_position,
         }
-        Some(text)
     }
 }
 
