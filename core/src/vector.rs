@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Status, Step, action_kind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_range};
+use crate::numpy::NumpyRng;
 use crate::picture::Picture;
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
@@ -24,6 +25,10 @@ pub struct EnvOptions {
     pub frame_stack: usize,
     /// Times an action is applied; rewards add up, and the time limit counts every one.
     pub action_repeat: u32,
+    /// Seed by which episodes start as in the reference implementation: row `i` starts as after Gymnasium's
+    /// `reset(seed + i)`, and its later episodes draw from the same stream. Absent: starts of our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numpy_seeding: Option<u64>,
 }
 
 impl Default for EnvOptions {
@@ -33,6 +38,7 @@ impl Default for EnvOptions {
             time_limit: None,
             frame_stack: 1,
             action_repeat: 1,
+            numpy_seeding: None,
         }
     }
 }
@@ -56,7 +62,10 @@ impl EnvOptions {
         };
         range("num_envs", self.num_envs, Self::MAX_ENVS)?;
         range("frame_stack", self.frame_stack, 1024)?;
-        range("action_repeat", self.action_repeat as usize, 1024)
+        range("action_repeat", self.action_repeat as usize, 1024)?;
+        let most = u64::MAX - Self::MAX_ENVS as u64;
+        self.numpy_seeding
+            .map_or(Ok(()), |seed| check_range("numpy_seeding", seed, 0..=most))
     }
 }
 
@@ -197,6 +206,8 @@ pub struct SyncVectorEnv<E: Env> {
     batch: Batch,
     states: Vec<E::State>,
     rngs: Vec<Rng>,
+    /// Streams of the starts with `numpy_seeding`; else empty.
+    numpy: Vec<NumpyRng>,
     elapsed: Vec<u32>,
     /// Actions and outcomes of the last step.
     actions: Vec<E::Action>,
@@ -210,6 +221,7 @@ pub struct SyncVectorEnv<E: Env> {
 struct Saved<S> {
     states: Vec<S>,
     rngs: Vec<Rng>,
+    numpy: Vec<NumpyRng>,
     elapsed: Vec<u32>,
     obs: Array,
 }
@@ -218,8 +230,8 @@ impl<E: Env> SyncVectorEnv<E> {
     /// `options.num_envs` environments under the rules `env`, each at the start of an episode.
     ///
     /// # Errors
-    /// [`Error::Config`] if an option is out of range; [`Error::Space`] if the actions of `env` are not of
-    /// the type that its action space asks for.
+    /// [`Error::Config`] if an option is out of range or not for `env`; [`Error::Space`] if the actions of
+    /// `env` are not of the type that its action space asks for.
     pub fn new(env: E, options: &EnvOptions, seeds: Seeds) -> Result<Self> {
         options.check()?;
         let spec = EnvSpec {
@@ -247,10 +259,13 @@ impl<E: Env> SyncVectorEnv<E> {
         }
         let n = options.num_envs;
         let mut rngs: Vec<Rng> = (0..n).map(|i| seeds.stream("env", i as u64)).collect();
+        let mut numpy = numpy_streams(&env, options)?;
         let obs = Array::zeros::<E::Obs>(n, spec.observation_space().len());
         let no_action = vec![Default::default(); spec.action_space.len()];
         let mut this = Self {
-            states: rngs.iter_mut().map(|rng| env.reset(rng)).collect(),
+            states: (rngs.iter_mut().enumerate())
+                .map(|(row, rng)| start(&env, rng, numpy.get_mut(row)))
+                .collect(),
             batch: Batch {
                 next_obs: obs.clone(),
                 obs,
@@ -260,6 +275,7 @@ impl<E: Env> SyncVectorEnv<E> {
             env,
             spec,
             rngs,
+            numpy,
             elapsed: vec![0; n],
             actions: vec![E::Action::read(&no_action); n],
             steps: vec![Step::running(0.0); n],
@@ -284,6 +300,30 @@ impl<E: Env> SyncVectorEnv<E> {
     /// The states, one a row.
     pub fn states(&self) -> &[E::State] {
         &self.states
+    }
+}
+
+/// One stream a row, if the options ask for them.
+fn numpy_streams<E: Env>(env: &E, options: &EnvOptions) -> Result<Vec<NumpyRng>> {
+    let Some(seed) = options.numpy_seeding else {
+        return Ok(Vec::new());
+    };
+    if env.numpy_reset(&mut NumpyRng::new(seed)).is_none() {
+        let what =
+            format!("{seed}, but this environment has no starts drawn by numpy; leave it out");
+        return Err(Error::config("numpy_seeding", what));
+    }
+    let rows = 0..options.num_envs as u64;
+    Ok(rows.map(|row| NumpyRng::new(seed + row)).collect())
+}
+
+/// A first state, by numpy's stream if there is one.
+fn start<E: Env>(env: &E, rng: &mut Rng, numpy: Option<&mut NumpyRng>) -> E::State {
+    match numpy {
+        None => env.reset(rng),
+        Some(numpy) => env
+            .numpy_reset(numpy)
+            .expect("it gave a start when the batch was built"),
     }
 }
 
@@ -395,7 +435,8 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
 
     fn advance(&mut self) {
         for &row in &self.ended {
-            self.states[row] = self.env.reset(&mut self.rngs[row]);
+            let numpy = self.numpy.get_mut(row);
+            self.states[row] = start(&self.env, &mut self.rngs[row], numpy);
             self.elapsed[row] = 0;
             observe_start(
                 &self.env,
@@ -412,6 +453,7 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
         let saved = Saved {
             states: self.states.clone(),
             rngs: self.rngs.clone(),
+            numpy: self.numpy.clone(),
             elapsed: self.elapsed.clone(),
             obs: self.batch.obs.clone(),
         };
@@ -425,6 +467,7 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
         let n = self.spec.num_envs;
         let obs = &self.batch.obs;
         if [saved.states.len(), saved.rngs.len(), saved.elapsed.len()] != [n; 3]
+            || saved.numpy.len() != self.numpy.len()
             || (saved.obs.kind(), saved.obs.rows(), saved.obs.cols()) != (obs.kind(), n, obs.cols())
         {
             return Err(unfit(&format!(
@@ -450,6 +493,7 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
         }
         self.states = saved.states;
         self.rngs = saved.rngs;
+        self.numpy = saved.numpy;
         self.elapsed = saved.elapsed;
         self.batch.obs = saved.obs;
         self.batch.rewards.fill(0.0);
@@ -661,6 +705,7 @@ mod tests {
         let saved = Saved {
             states: vec![3_u32],
             rngs: envs.rngs.clone(),
+            numpy: vec![],
             elapsed: vec![0],
             obs: envs.batch.obs.clone(),
         };
@@ -669,6 +714,92 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "environments: saved state 0 does not show the saved observation"
+        );
+    }
+
+    /// One throw of a die an episode, by either generator.
+    struct Die;
+
+    impl Env for Die {
+        type State = i64;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(7)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(1)
+        }
+        fn reset(&self, _: &mut Rng) -> i64 {
+            0
+        }
+        fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<i64> {
+            Some(rng.integers(1..7))
+        }
+        fn step(&self, _: &mut i64, _: usize, _: &mut Rng) -> Step {
+            Step::terminal(0.0)
+        }
+        fn observe(&self, state: &i64, obs: &mut [i32]) {
+            obs[0] = *state as i32;
+        }
+    }
+
+    fn dice(numpy_seeding: Option<u64>) -> SyncVectorEnv<Die> {
+        let options = EnvOptions {
+            num_envs: 3,
+            numpy_seeding,
+            ..Default::default()
+        };
+        SyncVectorEnv::new(Die, &options, Seeds::new(0)).unwrap()
+    }
+
+    /// Throws of `episodes` more episodes.
+    fn throws(envs: &mut SyncVectorEnv<Die>, episodes: usize) -> Vec<Vec<i64>> {
+        let mut throw = |_| {
+            envs.step(&envs.new_actions());
+            envs.advance();
+            envs.states().to_vec()
+        };
+        (0..episodes).map(&mut throw).collect()
+    }
+
+    #[test]
+    fn row_i_starts_by_numpys_stream_of_seed_plus_i_and_goes_on_in_it() {
+        let mut envs = dice(Some(40));
+        let mut streams = [40, 41, 42].map(NumpyRng::new);
+        let mut next = || streams.each_mut().map(|rng| rng.integers(1..7)).to_vec();
+        assert_eq!(envs.states(), next());
+        for throw in throws(&mut envs, 20) {
+            assert_eq!(throw, next());
+        }
+        assert_eq!(
+            dice(None).states(),
+            [0; 3],
+            "by our own stream if not asked"
+        );
+    }
+
+    #[test]
+    fn numpys_streams_are_saved_and_only_loaded_where_they_are_used() {
+        let mut envs = dice(Some(40));
+        throws(&mut envs, 5);
+        let saved = envs.save().unwrap();
+        let mut copy = dice(Some(1));
+        copy.load(&saved).unwrap();
+        assert_eq!(throws(&mut copy, 20), throws(&mut envs, 20));
+        assert!(dice(None).load(&saved).is_err());
+    }
+
+    #[test]
+    fn numpys_seed_is_refused_where_no_start_is_drawn_by_it() {
+        let options = EnvOptions {
+            numpy_seeding: Some(7),
+            ..Default::default()
+        };
+        let error = SyncVectorEnv::new(Counter { end: 1 }, &options, Seeds::new(0)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "numpy_seeding: 7, but this environment has no starts drawn by numpy; leave it out"
         );
     }
 

@@ -3,7 +3,7 @@ use std::hint::black_box;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
 use crate::canvas::{Canvas, colors};
 
@@ -357,6 +357,10 @@ impl Env for Acrobot {
         let start: [f64; 4] = std::array::from_fn(|_| -0.1 + 0.2 * rng.random::<f64>());
         start.map(|x| f64::from(x as f32)).into()
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<AcrobotState> {
+        let start: [f64; 4] = std::array::from_fn(|_| rng.uniform(-0.1, 0.1));
+        Some(start.map(|x| f64::from(x as f32)).into())
+    }
 
     #[inline]
     fn step(&self, state: &mut AcrobotState, action: usize, rng: &mut Rng) -> Step {
@@ -400,6 +404,9 @@ impl Env for Acrobot {
     }
     fn reward_threshold(&self) -> Option<f64> {
         Some(-100.0)
+    }
+    fn reference(&self) -> &'static str {
+        "Gymnasium Acrobot-v1"
     }
     fn action_names(&self) -> &'static [&'static str] {
         &["torque -1", "none", "torque +1"]
@@ -586,5 +593,15 @@ mod tests {
         };
         let error = Acrobot::new(&config).unwrap_err().to_string();
         assert_eq!(error, "link_masses_kg: 0 is out of range; give 0.01 to 100");
+    }
+
+    #[test]
+    fn the_frame_shows_both_links() {
+        let picture = env(AcrobotConfig::default())
+            .draw(&[0.0, PI / 2.0, 0.0, 0.0].into())
+            .unwrap();
+        // Hanging down one metre of 240 / 4.4 pixels, then to the right.
+        assert_eq!(picture.pixel(120, 147), colors::BLUE);
+        assert_eq!(picture.pixel(147, 174), colors::SKY);
     }
 }

@@ -2,7 +2,7 @@ use std::f64::consts::PI;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Picture, Result, Rng, Space, Status, Step, check_range};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Status, Step, check_range};
 
 use crate::canvas::{Canvas, colors};
 
@@ -236,6 +236,9 @@ impl Env for CartPole {
         let start: [f64; 4] = std::array::from_fn(|_| -0.05 + 0.1 * rng.random::<f64>());
         start.into()
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<CartPoleState> {
+        Some(std::array::from_fn(|_| rng.uniform(-0.05, 0.05)).into())
+    }
 
     #[inline]
     fn step(&self, state: &mut CartPoleState, action: usize, _: &mut Rng) -> Step {
@@ -280,6 +283,9 @@ impl Env for CartPole {
         (!self.config.sutton_barto_reward).then_some(475.0)
     }
 
+    fn reference(&self) -> &'static str {
+        "Gymnasium CartPole-v1"
+    }
     fn action_names(&self) -> &'static [&'static str] {
         &["left", "right"]
     }
@@ -440,5 +446,20 @@ mod tests {
         };
         let error = CartPole::new(&config).unwrap_err().to_string();
         assert_eq!(error, "time_step_s: 0 is out of range; give 0.000001 to 1");
+    }
+
+    #[test]
+    fn the_frame_shows_the_cart_where_it_is() {
+        let env = env(CartPoleConfig::default());
+        let black = |position| {
+            let state = CartPoleState::from([position, 0.0, 0.0, 0.0]);
+            let picture = env.draw(&state).unwrap();
+            let row = 0..picture.width;
+            let dark = row.filter(|&x| picture.pixel(x, 135) == colors::BLACK);
+            let columns: Vec<u32> = dark.collect();
+            (columns[0], columns[columns.len() - 1])
+        };
+        assert_eq!(black(0.0), (180, 219));
+        assert!(black(1.0).0 > 219);
     }
 }

@@ -1,6 +1,6 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
 use super::valley::Valley;
 
@@ -130,6 +130,12 @@ impl Env for MountainCar {
             velocity: 0.0,
         }
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<MountainCarState> {
+        Some(MountainCarState {
+            position: rng.uniform(-0.6, -0.4),
+            velocity: 0.0,
+        })
+    }
 
     #[inline]
     fn step(&self, state: &mut MountainCarState, action: usize, _: &mut Rng) -> Step {
@@ -161,6 +167,9 @@ impl Env for MountainCar {
         Some(-110.0)
     }
 
+    fn reference(&self) -> &'static str {
+        "Gymnasium MountainCar-v0"
+    }
     fn action_names(&self) -> &'static [&'static str] {
         &["left", "nothing", "right"]
     }
@@ -255,5 +264,16 @@ mod tests {
         };
         let picture = car(MountainCarConfig::default()).render(&state).unwrap();
         assert!(picture.contains('@') && picture.contains('|'));
+    }
+
+    #[test]
+    fn the_frame_shows_the_car_on_the_ground() {
+        let state = MountainCarState {
+            position: -0.3,
+            velocity: 0.0,
+        };
+        let picture = car(MountainCarConfig::default()).draw(&state).unwrap();
+        let blue = |x| (0..picture.height).find(|&y| picture.pixel(x, y) == [0, 114, 178]);
+        assert!(blue(150).is_some() && blue(50).is_none());
     }
 }

@@ -1,6 +1,6 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
 use super::valley::Valley;
 
@@ -150,6 +150,13 @@ impl Env for MountainCarContinuous {
             at_start: true,
         }
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<MountainCarContinuousState> {
+        Some(MountainCarContinuousState {
+            position: rng.uniform(-0.6, -0.4),
+            velocity: 0.0,
+            at_start: true,
+        })
+    }
 
     #[inline]
     fn step(
@@ -197,6 +204,9 @@ impl Env for MountainCarContinuous {
     }
     fn reward_threshold(&self) -> Option<f64> {
         Some(90.0)
+    }
+    fn reference(&self) -> &'static str {
+        "Gymnasium MountainCarContinuous-v0"
     }
 
     fn render(&self, state: &MountainCarContinuousState) -> Option<String> {

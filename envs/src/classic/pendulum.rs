@@ -2,7 +2,7 @@ use std::f64::consts::{PI, TAU};
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
 use crate::canvas::{Canvas, colors};
 
@@ -189,6 +189,9 @@ impl Env for Pendulum {
             .map(|most| -most + (most - -most) * rng.random::<f64>())
             .into()
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<PendulumState> {
+        Some([PI, 1.0].map(|most| rng.uniform(-most, most)).into())
+    }
 
     #[inline]
     fn step(&self, state: &mut PendulumState, action: [f32; 1], _: &mut Rng) -> Step {
@@ -222,6 +225,9 @@ impl Env for Pendulum {
 
     fn time_limit(&self) -> Option<u32> {
         Some(200)
+    }
+    fn reference(&self) -> &'static str {
+        "Gymnasium Pendulum-v1"
     }
 
     fn render(&self, state: &PendulumState) -> Option<String> {
@@ -328,5 +334,15 @@ mod tests {
         };
         let error = Pendulum::new(&config).unwrap_err().to_string();
         assert_eq!(error, "mass_kg: 0 is out of range; give 0.001 to 1000");
+    }
+
+    #[test]
+    fn the_frame_shows_the_pendulum_where_it_points() {
+        let upright = pendulum().draw(&[0.0, 0.0].into()).unwrap();
+        assert_eq!((upright.width, upright.height), (200, 200));
+        assert_eq!(upright.pixel(100, 50), colors::BLUE);
+        let left = pendulum().draw(&[PI / 2.0, 0.0].into()).unwrap();
+        assert_eq!(left.pixel(50, 100), colors::BLUE, "counter-clockwise");
+        assert_eq!(left.pixel(100, 50), colors::WHITE);
     }
 }

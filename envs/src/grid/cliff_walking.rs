@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Result, Rng, Space, Step};
+use thorndike_core::{Env, NumpyRng, Result, Rng, Space, Step};
 
 use super::{Dynamics, Outcome, Row, finite_mdp, picture};
 
@@ -124,6 +124,10 @@ impl Env for CliffWalking {
     fn reset(&self, rng: &mut Rng) -> u32 {
         self.dynamics.draw_start(rng)
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
+        // Gymnasium draws even where there is but one start.
+        Some(self.dynamics.start(rng.random()))
+    }
     #[inline]
     fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
         self.dynamics.draw_step(state, action, rng)
@@ -131,6 +135,9 @@ impl Env for CliffWalking {
     #[inline]
     fn observe(&self, state: &u32, obs: &mut [i32]) {
         obs[0] = *state as i32;
+    }
+    fn reference(&self) -> &'static str {
+        "Gymnasium CliffWalking-v1"
     }
     fn render(&self, state: &u32) -> Option<String> {
         Some(picture(CELLS, COLUMNS, *state as usize))

@@ -1,6 +1,6 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Result, Rng, Space, Step, check_range};
 
 use super::{Dynamics, Outcome, Row, finite_mdp};
 
@@ -353,6 +353,10 @@ impl Env for Taxi {
     fn reset(&self, rng: &mut Rng) -> u32 {
         self.dynamics.draw_start(rng)
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
+        // Gymnasium draws even where there is but one start.
+        Some(self.dynamics.start(rng.random()))
+    }
     #[inline]
     fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
         self.dynamics.draw_step(state, action, rng)
@@ -366,6 +370,9 @@ impl Env for Taxi {
     }
     fn reward_threshold(&self) -> Option<f64> {
         Some(8.0)
+    }
+    fn reference(&self) -> &'static str {
+        "Gymnasium Taxi-v4"
     }
     fn render(&self, state: &u32) -> Option<String> {
         Some(Cab::decode(*state as usize).picture())
@@ -495,6 +502,10 @@ impl Env for FickleTaxi {
     }
     fn reset(&self, rng: &mut Rng) -> FickleTaxiState {
         self.start_with(rng.random(), rng.random())
+    }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<FickleTaxiState> {
+        let place = rng.random();
+        Some(self.start_with(place, rng.random()))
     }
     fn step(&self, state: &mut FickleTaxiState, action: usize, rng: &mut Rng) -> Step {
         let u = rng.random();

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use serde::Deserialize;
 use serde_json::Value;
-use thorndike_core::{Env, Step};
+use thorndike_core::{Env, NumpyRng, Step};
 use thorndike_envs::classic::{
     Acrobot, AcrobotConfig, AcrobotState, BookOrNips, CartPole, CartPoleConfig, CartPoleState,
     Integrator, MountainCar, MountainCarConfig, MountainCarContinuous, MountainCarContinuousConfig,
@@ -43,9 +43,10 @@ enum Classic<A> {
         reward: Vec<f64>,
         terminated: Vec<u8>,
     },
-    /// Drawn by numpy's generator from a seed, which is not reproduced: only the observation is checked.
+    /// Drawn by numpy's generator from a seed.
     Reset {
         env: String,
+        seed: u64,
         state: Vec<f64>,
         obs: Vec<f64>,
     },
@@ -158,15 +159,18 @@ where
             }
             actions.len()
         }
-        Classic::Reset { env, state, obs } => {
+        Classic::Reset {
+            env,
+            seed,
+            state,
+            obs,
+        } => {
             assert_eq!(env, env_id);
             let empty = serde_json::json!({});
             let env = make("reset", &empty, &empty);
-            assert_eq!(
-                observed(&env, &read(&state)),
-                obs,
-                "observation of {state:?}"
-            );
+            let start = env.numpy_reset(&mut NumpyRng::new(seed)).unwrap();
+            assert_eq!(bits(&write(&start)), bits(&state), "state of seed {seed}");
+            assert_eq!(observed(&env, &start), obs, "observation of seed {seed}");
             1
         }
     }

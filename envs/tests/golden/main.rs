@@ -10,5 +10,6 @@
 mod classic;
 mod grid;
 mod minatar;
+mod numpy;
 mod probe;
 mod records;
