@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, NumpyRng, Result, Rng, Space, Step};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, picture};
+use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use crate::canvas::colors;
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 12;
@@ -141,6 +142,18 @@ impl Env for CliffWalking {
     }
     fn render(&self, state: &u32) -> Option<String> {
         Some(picture(CELLS, COLUMNS, *state as usize))
+    }
+    fn draw(&self, state: &u32) -> Option<Picture> {
+        let color = |cell| match cell {
+            b'C' => colors::RED,
+            b'G' => colors::GREEN,
+            b'S' => colors::YELLOW,
+            _ => colors::WHITE,
+        };
+        Some(frame(CELLS, COLUMNS, *state as usize, color))
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["up", "right", "down", "left"]
     }
 }
 finite_mdp!(CliffWalking);

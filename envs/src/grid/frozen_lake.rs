@@ -4,9 +4,10 @@ use rand::RngExt;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, NumpyRng, Result, Rng, Seeds, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Seeds, Space, Step, check_range};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, picture};
+use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use crate::canvas::colors;
 
 /// `frozen-lake`: cross a frozen lake without falling into a hole.
 ///
@@ -347,6 +348,18 @@ impl Env for FrozenLake {
     }
     fn render(&self, state: &u32) -> Option<String> {
         Some(picture(&self.cells, self.columns, *state as usize))
+    }
+    fn draw(&self, state: &u32) -> Option<Picture> {
+        let color = |cell| match cell {
+            b'H' => colors::GREY,
+            b'G' => colors::GREEN,
+            b'S' => colors::YELLOW,
+            _ => colors::WHITE,
+        };
+        Some(frame(&self.cells, self.columns, *state as usize, color))
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["left", "down", "right", "up"]
     }
 }
 finite_mdp!(FrozenLake);

@@ -13,3 +13,4 @@ mod minatar;
 mod numpy;
 mod probe;
 mod records;
+mod table;
