@@ -32,7 +32,7 @@ const CART_POLE: Floor = Floor {
     cycles: 76.0 / 16.0,
     why: "76 f64 operations, 16 a cycle (two 4-wide multiply-adds)",
 };
-/// Per row: four times 40 operations of the equations of motion, 9 of each of three squares, 12 of the move, and
+/// Four times 40 operations of the equations of motion, 9 of each of three squares, 12 of the move, and
 /// 25 for each of a sine and three cosines; 25 for each of five sines and cosines of the end and what is observed.
 const ACROBOT: Floor = Floor {
     cycles: (4.0 * (40.0 + 27.0 + 12.0 + 100.0) + 150.0) / 16.0,

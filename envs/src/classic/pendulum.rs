@@ -4,6 +4,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
+use super::sin_cos_lanes;
 use crate::canvas::{Canvas, colors};
 
 /// Rows that step together.
@@ -94,7 +95,7 @@ pub struct PendulumState {
 
 impl From<[f64; 2]> for PendulumState {
     fn from([angle, velocity]: [f64; 2]) -> Self {
-        let (sin, cos) = angle.sin_cos();
+        let ([sin], [cos]) = sin_cos_lanes(&[angle]);
         Self {
             angle,
             velocity,
@@ -149,8 +150,9 @@ impl Pendulum {
             state.velocity = (state.velocity + acceleration * dt).clamp(-max_speed, max_speed);
             state.angle += state.velocity * dt;
         }
-        for state in states {
-            (state.sin, state.cos) = state.angle.sin_cos();
+        let (sin, cos) = sin_cos_lanes(&states.map(|state| state.angle));
+        for (i, state) in states.iter_mut().enumerate() {
+            (state.sin, state.cos) = (sin[i], cos[i]);
         }
     }
 }
