@@ -8,7 +8,7 @@ use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_ran
 use super::{cos_lanes, sin_cos_lanes};
 use crate::canvas::{Canvas, colors};
 
-/// Rows that step together; measured to be faster than 4 and 16.
+/// Rows that step together.
 const BLOCK: usize = 8;
 const GRAVITY: f64 = 9.8;
 

@@ -406,7 +406,6 @@ fn acrobot(id: &str, kwargs: &Value, attrs: &Value) -> Acrobot {
         max_speeds: pair(attrs.max_vel_1, attrs.max_vel_2, default.max_speeds),
         torques_nm: attrs.avail_torque.unwrap_or(default.torques_nm),
         time_step_s: attrs.dt.unwrap_or(default.time_step_s),
-        ..default
     })
     .unwrap()
 }
