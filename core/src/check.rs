@@ -3,6 +3,7 @@
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Step, action_kind};
 use crate::error::Result;
+use crate::numpy::NumpyRng;
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
 use crate::vector::{Batch, EnvOptions, SyncVectorEnv, VectorEnv};
@@ -180,6 +181,9 @@ impl<E: Env> Env for Shared<E> {
     }
     fn reset(&self, rng: &mut Rng) -> E::State {
         self.0.reset(rng)
+    }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<E::State> {
+        self.0.numpy_reset(rng)
     }
     fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
         self.0.step(state, action, rng)

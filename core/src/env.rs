@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::array::{Element, Kind};
+use crate::numpy::NumpyRng;
 use crate::picture::Picture;
 use crate::seed::Rng;
 use crate::space::Space;
@@ -46,6 +47,12 @@ pub trait Env: Send + Sync {
     fn action_space(&self) -> Space;
     /// Starts an episode.
     fn reset(&self, rng: &mut Rng) -> Self::State;
+    /// Starts an episode as the reference implementation does with numpy's generator, for
+    /// [`EnvOptions::numpy_seeding`](crate::EnvOptions::numpy_seeding); none where there is no such reference.
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<Self::State> {
+        let _ = rng;
+        None
+    }
     /// Applies one action.
     fn step(&self, state: &mut Self::State, action: Self::Action, rng: &mut Rng) -> Step;
     /// Applies `actions[i]` to `states[i]` with draws from `rngs[i]`, and writes `steps[i]`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Status, Step, action_kind};
 use crate::error::{Error, Result, check_range};
+use crate::numpy::NumpyRng;
 use crate::picture::Picture;
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
@@ -68,6 +69,10 @@ pub struct EnvOptions {
     /// Shows the agent clipped rewards; those of episodes are reported as the environment gave them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_rewards: Option<ClipRewards>,
+    /// Seed by which episodes start as in the reference implementation: row `i` starts as after Gymnasium's
+    /// `reset(seed + i)`, and its later episodes draw from the same stream. Absent: starts of our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numpy_seeding: Option<u64>,
 }
 
 impl Default for EnvOptions {
@@ -85,6 +90,7 @@ impl Default for EnvOptions {
             time_observation: false,
             normalize_rewards: None,
             clip_rewards: None,
+            numpy_seeding: None,
         }
     }
 }
@@ -138,7 +144,12 @@ impl EnvOptions {
         if let Some(gamma) = self.normalize_rewards {
             check_range("normalize_rewards", gamma, 0.0..=1.0)?;
         }
-        self.clip_rewards.map_or(Ok(()), ClipRewards::check)
+        if let Some(clip) = self.clip_rewards {
+            clip.check()?;
+        }
+        let most = u64::MAX - Self::MAX_ENVS as u64;
+        self.numpy_seeding
+            .map_or(Ok(()), |seed| check_range("numpy_seeding", seed, 0..=most))
     }
 }
 
@@ -333,6 +344,8 @@ pub struct SyncVectorEnv<E: Env> {
     batch: Batch,
     states: Vec<E::State>,
     rngs: Vec<Rng>,
+    /// Streams of the starts with `numpy_seeding`; else empty.
+    numpy: Vec<NumpyRng>,
     elapsed: Vec<u32>,
     /// Actions and outcomes of the last step.
     actions: Vec<E::Action>,
@@ -356,6 +369,7 @@ struct Pool {
 struct SavedRow<S> {
     state: S,
     rng: Rng,
+    numpy: Option<NumpyRng>,
     elapsed: u32,
     /// One row.
     obs: Array,
@@ -365,8 +379,8 @@ impl<E: Env> SyncVectorEnv<E> {
     /// `options.num_envs` environments under the rules `env`, each at the start of an episode.
     ///
     /// # Errors
-    /// [`Error::Config`] if an option is out of range; [`Error::Space`] if the actions of `env` are not of
-    /// the type that its action space asks for.
+    /// [`Error::Config`] if an option is out of range or not for `env`; [`Error::Space`] if the actions of
+    /// `env` are not of the type that its action space asks for.
     pub fn new(env: E, options: &EnvOptions, seeds: Seeds) -> Result<Self> {
         Self::part(env, options, seeds, 0)
     }
@@ -408,10 +422,13 @@ impl<E: Env> SyncVectorEnv<E> {
         let mut rngs: Vec<Rng> = (first..first + n)
             .map(|i| seeds.stream("env", i as u64))
             .collect();
+        let mut numpy = numpy_streams(&env, options, first)?;
         let obs = Array::zeros::<E::Obs>(n, spec.observation_space().len());
         let no_action = vec![Default::default(); spec.action_space.len()];
         let mut this = Self {
-            states: rngs.iter_mut().map(|rng| env.reset(rng)).collect(),
+            states: (rngs.iter_mut().enumerate())
+                .map(|(row, rng)| start(&env, rng, numpy.get_mut(row)))
+                .collect(),
             batch: Batch {
                 next_obs: obs.clone(),
                 obs,
@@ -420,6 +437,7 @@ impl<E: Env> SyncVectorEnv<E> {
             },
             spec,
             rngs,
+            numpy,
             elapsed: vec![0; n],
             actions: vec![E::Action::read(&no_action); n],
             steps: vec![Step::running(0.0); n],
@@ -449,6 +467,30 @@ impl<E: Env> SyncVectorEnv<E> {
     /// The states, one a row.
     pub fn states(&self) -> &[E::State] {
         &self.states
+    }
+}
+
+/// The streams of the rows from `first` on, if the options ask for them.
+fn numpy_streams<E: Env>(env: &E, options: &EnvOptions, first: usize) -> Result<Vec<NumpyRng>> {
+    let Some(seed) = options.numpy_seeding else {
+        return Ok(Vec::new());
+    };
+    if env.numpy_reset(&mut NumpyRng::new(seed)).is_none() {
+        let what =
+            format!("{seed}, but this environment has no starts drawn by numpy; leave it out");
+        return Err(Error::config("numpy_seeding", what));
+    }
+    let rows = first..first + options.num_envs;
+    Ok(rows.map(|row| NumpyRng::new(seed + row as u64)).collect())
+}
+
+/// A first state, by numpy's stream if there is one.
+fn start<E: Env>(env: &E, rng: &mut Rng, numpy: Option<&mut NumpyRng>) -> E::State {
+    match numpy {
+        None => env.reset(rng),
+        Some(numpy) => env
+            .numpy_reset(numpy)
+            .expect("it gave a start when the batch was built"),
     }
 }
 
@@ -583,7 +625,8 @@ impl<E: Env> VectorEnv for SyncVectorEnv<E> {
 
     fn advance(&mut self) {
         for &row in &self.ended {
-            self.states[row] = self.env.reset(&mut self.rngs[row]);
+            let numpy = self.numpy.get_mut(row);
+            self.states[row] = start(&self.env, &mut self.rngs[row], numpy);
             self.elapsed[row] = 0;
             observe_start(
                 &self.env,
@@ -625,6 +668,7 @@ impl<E: Env> Rows for SyncVectorEnv<E> {
             let saved = SavedRow {
                 state: self.states[row].clone(),
                 rng: self.rngs[row].clone(),
+                numpy: self.numpy.get(row).cloned(),
                 elapsed: self.elapsed[row],
                 obs,
             };
@@ -645,6 +689,11 @@ impl<E: Env> Rows for SyncVectorEnv<E> {
             if (obs.kind(), obs.rows(), obs.cols()) != (E::Obs::KIND, 1, cols) {
                 return Err(unfit(format!(
                     "saved state {row} is not that of such an environment"
+                )));
+            }
+            if saved.numpy.is_none() != self.numpy.is_empty() {
+                return Err(unfit(format!(
+                    "saved state {row} differs in whether `numpy_seeding` draws its starts"
                 )));
             }
             if !space.contains(obs, 0) {
@@ -669,6 +718,9 @@ impl<E: Env> Rows for SyncVectorEnv<E> {
         for (row, saved) in loaded.into_iter().enumerate() {
             self.states[row] = saved.state;
             self.rngs[row] = saved.rng;
+            if let Some(numpy) = saved.numpy {
+                self.numpy[row] = numpy;
+            }
             self.elapsed[row] = saved.elapsed;
             self.batch.obs.copy_row(row, &saved.obs, 0);
         }
@@ -873,6 +925,7 @@ mod tests {
         let saved = SavedRow {
             state: 3_u32,
             rng: envs.rngs[0].clone(),
+            numpy: None,
             elapsed: 0,
             obs: envs.batch.obs.clone(),
         };
@@ -881,6 +934,92 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "environments: saved state 0 does not show the saved observation"
+        );
+    }
+
+    /// One throw of a die an episode, by either generator.
+    struct Die;
+
+    impl Env for Die {
+        type State = i64;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(7)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(1)
+        }
+        fn reset(&self, _: &mut Rng) -> i64 {
+            0
+        }
+        fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<i64> {
+            Some(rng.integers(1..7))
+        }
+        fn step(&self, _: &mut i64, _: usize, _: &mut Rng) -> Step {
+            Step::terminal(0.0)
+        }
+        fn observe(&self, state: &i64, obs: &mut [i32]) {
+            obs[0] = *state as i32;
+        }
+    }
+
+    fn dice(numpy_seeding: Option<u64>) -> SyncVectorEnv<Die> {
+        let options = EnvOptions {
+            num_envs: 3,
+            numpy_seeding,
+            ..Default::default()
+        };
+        SyncVectorEnv::new(Die, &options, Seeds::new(0)).unwrap()
+    }
+
+    /// Throws of `episodes` more episodes.
+    fn throws(envs: &mut SyncVectorEnv<Die>, episodes: usize) -> Vec<Vec<i64>> {
+        let mut throw = |_| {
+            envs.step(&envs.new_actions());
+            envs.advance();
+            envs.states().to_vec()
+        };
+        (0..episodes).map(&mut throw).collect()
+    }
+
+    #[test]
+    fn row_i_starts_by_numpys_stream_of_seed_plus_i_and_goes_on_in_it() {
+        let mut envs = dice(Some(40));
+        let mut streams = [40, 41, 42].map(NumpyRng::new);
+        let mut next = || streams.each_mut().map(|rng| rng.integers(1..7)).to_vec();
+        assert_eq!(envs.states(), next());
+        for throw in throws(&mut envs, 20) {
+            assert_eq!(throw, next());
+        }
+        assert_eq!(
+            dice(None).states(),
+            [0; 3],
+            "by our own stream if not asked"
+        );
+    }
+
+    #[test]
+    fn numpys_streams_are_saved_and_only_loaded_where_they_are_used() {
+        let mut envs = dice(Some(40));
+        throws(&mut envs, 5);
+        let saved = envs.save().unwrap();
+        let mut copy = dice(Some(1));
+        copy.load(&saved).unwrap();
+        assert_eq!(throws(&mut copy, 20), throws(&mut envs, 20));
+        assert!(dice(None).load(&saved).is_err());
+    }
+
+    #[test]
+    fn numpys_seed_is_refused_where_no_start_is_drawn_by_it() {
+        let options = EnvOptions {
+            numpy_seeding: Some(7),
+            ..Default::default()
+        };
+        let error = SyncVectorEnv::new(Counter { end: 1 }, &options, Seeds::new(0)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "numpy_seeding: 7, but this environment has no starts drawn by numpy; leave it out"
         );
     }
 

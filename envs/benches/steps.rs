@@ -11,7 +11,6 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use thorndike_core::rand::RngExt;
 use thorndike_core::{Array, Env, EnvOptions, Seeds, SyncVectorEnv, VectorEnv};
 use thorndike_envs::arcade::{self, Game, MinAtar};
 use thorndike_envs::{classic, grid};
@@ -32,6 +31,17 @@ struct Floor {
 const CART_POLE: Floor = Floor {
     cycles: 76.0 / 16.0,
     why: "76 f64 operations, 16 a cycle (two 4-wide multiply-adds)",
+};
+/// Four times 40 operations of the equations of motion, 9 of each of three squares, 12 of the move, and
+/// 25 for each of a sine and three cosines; 25 for each of five sines and cosines of the end and what is observed.
+const ACROBOT: Floor = Floor {
+    cycles: (4.0 * (40.0 + 27.0 + 12.0 + 100.0) + 150.0) / 16.0,
+    why: "866 f64 operations, 16 a cycle (two 4-wide multiply-adds)",
+};
+/// 25 operations of move and cost, and 25 for each of sine and cosine.
+const PENDULUM: Floor = Floor {
+    cycles: 75.0 / 16.0,
+    why: "75 f64 operations, 16 a cycle",
 };
 /// ChaCha8 takes 384 operations for 64 bytes, of which a draw uses 8.
 const SLIPPERY: Floor = Floor {
@@ -56,6 +66,12 @@ fn main() {
     for num_envs in [1024, 64, 1] {
         report("cart-pole", cart_pole(), num_envs, clock, &CART_POLE);
     }
+    let acrobot = || classic::Acrobot::new(&Default::default()).expect("defaults are sound");
+    let pendulum = || classic::Pendulum::new(&Default::default()).expect("defaults are sound");
+    for num_envs in [1024, 64, 1] {
+        report("acrobot", acrobot(), num_envs, clock, &ACROBOT);
+        report("pendulum", pendulum(), num_envs, clock, &PENDULUM);
+    }
     let lake = || grid::FrozenLake::new(&Default::default()).expect("defaults are sound");
     let taxi = || grid::Taxi::new(&Default::default()).expect("defaults are sound");
     for num_envs in [1024, 1] {
@@ -76,7 +92,7 @@ fn report_game<G: Game>(name: &str, clock: f64) {
     }
 }
 
-fn report<E: Env<Action = usize>>(name: &str, env: E, num_envs: usize, clock: f64, floor: &Floor) {
+fn report<E: Env>(name: &str, env: E, num_envs: usize, clock: f64, floor: &Floor) {
     let speeds = measure(env, num_envs);
     let (best, median) = (speeds[RUNS - 1], speeds[RUNS / 2]);
     println!(
@@ -90,18 +106,19 @@ fn report<E: Env<Action = usize>>(name: &str, env: E, num_envs: usize, clock: f6
 }
 
 /// Steps a second of each run, slowest first.
-fn measure<E: Env<Action = usize>>(env: E, num_envs: usize) -> Vec<f64> {
+fn measure<E: Env>(env: E, num_envs: usize) -> Vec<f64> {
     let options = EnvOptions {
         num_envs,
         ..Default::default()
     };
     let mut envs = SyncVectorEnv::new(env, &options, Seeds::new(1)).expect("options are in range");
-    let num_actions = envs.spec().num_actions("bench").expect("discrete actions") as i32;
+    let space = envs.spec().action_space.clone();
     let mut rng = Seeds::new(2).stream("bench", 0);
     let ring: Vec<Array> = (0..RING)
         .map(|_| {
-            let draw = |_| rng.random_range(0..num_actions);
-            Array::from_vec((0..num_envs).map(draw).collect(), 1)
+            let mut actions = envs.new_actions();
+            (0..num_envs).for_each(|row| space.sample(&mut rng, &mut actions, row));
+            actions
         })
         .collect();
     let mut speeds: Vec<f64> = (0..RUNS)

@@ -3,6 +3,7 @@
 //! - [`arcade`]: the five games of MinAtar, seen as planes of cells;
 //! - [`classic`]: control problems with continuous state;
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
+//! - [`table`]: other problems whose dynamics are known as a table;
 //! - [`probe`]: tiny problems that each test one ability of an agent.
 //!
 //! Dynamics, rewards and time limits are those of Gymnasium, bsuite and MinAtar, and are checked against
@@ -25,13 +26,16 @@ pub mod canvas;
 pub mod classic;
 pub mod grid;
 pub mod probe;
+pub mod table;
 
 use thorndike_core::Registry;
 
 /// Adds every environment of this crate to `registry`.
 pub fn register(registry: Registry) -> Registry {
     registry
+        .env("acrobot", classic::Acrobot::new)
         .finite_env("bandit", probe::Bandit::new)
+        .finite_env("blackjack", table::Blackjack::new)
         .env("cart-pole", classic::CartPole::new)
         .env("cart-pole-bins", classic::cart_pole_bins)
         .env("catch", probe::Catch::new)
@@ -40,6 +44,8 @@ pub fn register(registry: Registry) -> Registry {
         .env("deep-sea", probe::DeepSea::new)
         .finite_env("deep-sea-tabular", probe::TabularDeepSea::new)
         .finite_env("frozen-lake", grid::FrozenLake::new)
+        .finite_env("garnet", table::Garnet::new)
+        .finite_env("gridworld", grid::GridWorld::new)
         .env("memory-chain", probe::MemoryChain::new)
         .env("minatar-asterix", arcade::MinAtar::<arcade::Asterix>::new)
         .env("minatar-breakout", arcade::MinAtar::<arcade::Breakout>::new)
@@ -51,6 +57,11 @@ pub fn register(registry: Registry) -> Registry {
         )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)
+        .env(
+            "mountain-car-continuous",
+            classic::MountainCarContinuous::new,
+        )
+        .env("pendulum", classic::Pendulum::new)
         .finite_env("taxi", grid::Taxi::new)
         .env("taxi-fickle", grid::FickleTaxi::new)
 }

@@ -2,6 +2,7 @@
 
 use crate::env::{Env, Step};
 use crate::error::{Error, Result, check_range};
+use crate::numpy::NumpyRng;
 use crate::picture::Picture;
 use crate::seed::Rng;
 use crate::space::Space;
@@ -92,6 +93,9 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
     }
     fn reset(&self, rng: &mut Rng) -> E::State {
         self.env.reset(rng)
+    }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<E::State> {
+        self.env.numpy_reset(rng)
     }
     #[inline]
     fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {

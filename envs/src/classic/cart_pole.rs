@@ -2,7 +2,9 @@ use std::f64::consts::PI;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Result, Rng, Space, Status, Step, check_range};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Status, Step, check_range};
+
+use crate::canvas::{Canvas, colors};
 
 /// Rows that step together; 16 were measured to be faster than 8 and 64.
 const BLOCK: usize = 16;
@@ -234,6 +236,9 @@ impl Env for CartPole {
         let start: [f64; 4] = std::array::from_fn(|_| -0.05 + 0.1 * rng.random::<f64>());
         start.into()
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<CartPoleState> {
+        Some(std::array::from_fn(|_| rng.uniform(-0.05, 0.05)).into())
+    }
 
     #[inline]
     fn step(&self, state: &mut CartPoleState, action: usize, _: &mut Rng) -> Step {
@@ -278,6 +283,12 @@ impl Env for CartPole {
         (!self.config.sutton_barto_reward).then_some(475.0)
     }
 
+    fn reference(&self) -> &'static str {
+        "Gymnasium CartPole-v1"
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["left", "right"]
+    }
     fn render(&self, state: &CartPoleState) -> Option<String> {
         const WIDTH: usize = 61;
         const HEIGHT: usize = 7;
@@ -305,6 +316,39 @@ impl Env for CartPole {
                     state.angle.to_degrees()
                 ),
         )
+    }
+
+    fn draw(&self, state: &CartPoleState) -> Option<Picture> {
+        const WIDTH: u32 = 400;
+        const HEIGHT: u32 = 200;
+        let limit = self.config.position_limit_m;
+        let edge = 1.1 * limit;
+        // The pole is drawn with its own length, as far as there is room for it.
+        let room = 2.0 * edge * f64::from(HEIGHT) / f64::from(WIDTH);
+        let floor = -0.35 * room;
+        let mut canvas = Canvas::new(WIDTH, HEIGHT, [-edge, edge], [floor, floor + room]);
+        canvas.line(&[[-edge, 0.0], [edge, 0.0]], 1.5, colors::GREY);
+        for end in [-limit, limit] {
+            canvas.line(
+                &[[end, -0.05 * room], [end, 0.05 * room]],
+                1.5,
+                colors::GREY,
+            );
+        }
+        let (half_width, half_height) = (0.1 * room, 0.06 * room);
+        let x = state.position;
+        let corners = [
+            [x - half_width, -half_height],
+            [x + half_width, half_height],
+        ];
+        canvas.rectangle(corners[0], corners[1], colors::BLACK);
+        let length = (2.0 * self.config.pole_half_length_m).min(0.58 * room);
+        let joint = [x, 0.5 * half_height];
+        let (sin, cos) = state.angle.sin_cos();
+        let tip = [x + length * sin, joint[1] + length * cos];
+        canvas.line(&[joint, tip], 7.0, colors::ORANGE);
+        canvas.disc(joint, 0.02 * room, colors::BLUE);
+        Some(canvas.finish())
     }
 }
 
@@ -402,5 +446,20 @@ mod tests {
         };
         let error = CartPole::new(&config).unwrap_err().to_string();
         assert_eq!(error, "time_step_s: 0 is out of range; give 0.000001 to 1");
+    }
+
+    #[test]
+    fn the_frame_shows_the_cart_where_it_is() {
+        let env = env(CartPoleConfig::default());
+        let black = |position| {
+            let state = CartPoleState::from([position, 0.0, 0.0, 0.0]);
+            let picture = env.draw(&state).unwrap();
+            let row = 0..picture.width;
+            let dark = row.filter(|&x| picture.pixel(x, 135) == colors::BLACK);
+            let columns: Vec<u32> = dark.collect();
+            (columns[0], columns[columns.len() - 1])
+        };
+        assert_eq!(black(0.0), (180, 219));
+        assert!(black(1.0).0 > 219);
     }
 }

@@ -1,6 +1,8 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
+
+use super::valley::Valley;
 
 /// `mountain-car`: drive a weak car out of a valley by swinging back and forth.
 ///
@@ -128,6 +130,12 @@ impl Env for MountainCar {
             velocity: 0.0,
         }
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<MountainCarState> {
+        Some(MountainCarState {
+            position: rng.uniform(-0.6, -0.4),
+            velocity: 0.0,
+        })
+    }
 
     #[inline]
     fn step(&self, state: &mut MountainCarState, action: usize, _: &mut Rng) -> Step {
@@ -159,31 +167,27 @@ impl Env for MountainCar {
         Some(-110.0)
     }
 
+    fn reference(&self) -> &'static str {
+        "Gymnasium MountainCar-v0"
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["left", "nothing", "right"]
+    }
     fn render(&self, state: &MountainCarState) -> Option<String> {
-        const WIDTH: usize = 60;
-        const HEIGHT: usize = 10;
-        let MountainCarConfig {
-            min_position: low,
-            max_position: high,
-            ..
-        } = self.config;
-        let column = |x: f64| ((x - low) / (high - low) * (WIDTH - 1) as f64).round() as usize;
-        // The slope in the equation of motion is that of sin(3 x).
-        let depth = |i: usize| {
-            let x = low + (high - low) * i as f64 / (WIDTH - 1) as f64;
-            ((1.0 - (3.0 * x).sin()) / 2.0 * (HEIGHT - 1) as f64).round() as usize
-        };
-        let mut text = String::new();
-        for row in 0..HEIGHT {
-            text.extend((0..WIDTH).map(|i| match i {
-                _ if depth(i) != row => ' ',
-                _ if i == column(state.position) => '@',
-                _ if i == column(self.config.goal_position) => '|',
-                _ => '.',
-            }));
-            text.push('\n');
+        Some(self.valley().render(state.position))
+    }
+    fn draw(&self, state: &MountainCarState) -> Option<Picture> {
+        Some(self.valley().draw(state.position))
+    }
+}
+
+impl MountainCar {
+    fn valley(&self) -> Valley {
+        Valley {
+            left: self.config.min_position,
+            right: self.config.max_position,
+            goal: self.config.goal_position,
         }
-        Some(text)
     }
 }
 
@@ -260,5 +264,16 @@ mod tests {
         };
         let picture = car(MountainCarConfig::default()).render(&state).unwrap();
         assert!(picture.contains('@') && picture.contains('|'));
+    }
+
+    #[test]
+    fn the_frame_shows_the_car_on_the_ground() {
+        let state = MountainCarState {
+            position: -0.3,
+            velocity: 0.0,
+        };
+        let picture = car(MountainCarConfig::default()).draw(&state).unwrap();
+        let blue = |x| (0..picture.height).find(|&y| picture.pixel(x, y) == [0, 114, 178]);
+        assert!(blue(150).is_some() && blue(50).is_none());
     }
 }

@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Result, Rng, Space, Step};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, picture};
+use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use crate::canvas::colors;
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 12;
@@ -124,6 +125,10 @@ impl Env for CliffWalking {
     fn reset(&self, rng: &mut Rng) -> u32 {
         self.dynamics.draw_start(rng)
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
+        // Gymnasium draws even where there is but one start.
+        Some(self.dynamics.start(rng.random()))
+    }
     #[inline]
     fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
         self.dynamics.draw_step(state, action, rng)
@@ -132,8 +137,23 @@ impl Env for CliffWalking {
     fn observe(&self, state: &u32, obs: &mut [i32]) {
         obs[0] = *state as i32;
     }
+    fn reference(&self) -> &'static str {
+        "Gymnasium CliffWalking-v1"
+    }
     fn render(&self, state: &u32) -> Option<String> {
         Some(picture(CELLS, COLUMNS, *state as usize))
+    }
+    fn draw(&self, state: &u32) -> Option<Picture> {
+        let color = |cell| match cell {
+            b'C' => colors::RED,
+            b'G' => colors::GREEN,
+            b'S' => colors::YELLOW,
+            _ => colors::WHITE,
+        };
+        Some(frame(CELLS, COLUMNS, *state as usize, color))
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["up", "right", "down", "left"]
     }
 }
 finite_mdp!(CliffWalking);

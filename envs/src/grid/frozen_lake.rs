@@ -4,9 +4,10 @@ use rand::RngExt;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Result, Rng, Seeds, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Seeds, Space, Step, check_range};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, picture};
+use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use crate::canvas::colors;
 
 /// `frozen-lake`: cross a frozen lake without falling into a hole.
 ///
@@ -324,6 +325,10 @@ impl Env for FrozenLake {
     fn reset(&self, rng: &mut Rng) -> u32 {
         self.dynamics.draw_start(rng)
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
+        // Gymnasium draws even where there is but one start.
+        Some(self.dynamics.start(rng.random()))
+    }
     #[inline]
     fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
         self.dynamics.draw_step(state, action, rng)
@@ -338,8 +343,23 @@ impl Env for FrozenLake {
     fn reward_threshold(&self) -> Option<f64> {
         self.reward_threshold
     }
+    fn reference(&self) -> &'static str {
+        "Gymnasium FrozenLake-v1"
+    }
     fn render(&self, state: &u32) -> Option<String> {
         Some(picture(&self.cells, self.columns, *state as usize))
+    }
+    fn draw(&self, state: &u32) -> Option<Picture> {
+        let color = |cell| match cell {
+            b'H' => colors::GREY,
+            b'G' => colors::GREEN,
+            b'S' => colors::YELLOW,
+            _ => colors::WHITE,
+        };
+        Some(frame(&self.cells, self.columns, *state as usize, color))
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["left", "down", "right", "up"]
     }
 }
 finite_mdp!(FrozenLake);

@@ -5,14 +5,18 @@
 
 mod cliff_walking;
 mod frozen_lake;
+mod gridworld;
 mod taxi;
 
 pub use cliff_walking::{CliffWalking, CliffWalkingConfig};
 pub use frozen_lake::{FrozenLake, FrozenLakeConfig, Map, NamedMap, RandomMap};
+pub use gridworld::{GridMap, GridWorld, GridWorldConfig, NamedGrid};
 pub use taxi::{FickleTaxi, FickleTaxiConfig, FickleTaxiState, Taxi, TaxiConfig, TaxiVersion};
 
 use rand::RngExt;
-use thorndike_core::{Rng, Step};
+use thorndike_core::{Picture, Rng, Step};
+
+use crate::canvas::{Canvas, Rgb, colors};
 
 /// What an action may lead to.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +145,27 @@ impl Dynamics {
         self.sure.len() / self.num_actions
     }
 
+    /// Whether there is a way from a start to the end of an episode.
+    fn can_end(&self) -> bool {
+        let mut seen = vec![false; self.num_states()];
+        let mut open: Vec<usize> = self.starts.iter().map(|&state| state as usize).collect();
+        let mut ends = false;
+        while let Some(state) = open.pop() {
+            if std::mem::replace(&mut seen[state], true) {
+                continue;
+            }
+            for action in 0..self.num_actions {
+                self.for_each_outcome(state, action, &mut |probability, next, step| {
+                    if probability > 0.0 {
+                        ends |= !step.status.bootstraps();
+                        open.push(next);
+                    }
+                });
+            }
+        }
+        ends
+    }
+
     fn for_each_start(&self, each: &mut dyn FnMut(f64, usize)) {
         for &state in &self.starts {
             each(1.0 / self.starts.len() as f64, state as usize);
@@ -206,6 +231,45 @@ fn picture(cells: &[u8], columns: usize, at: usize) -> String {
         }
     }
     text
+}
+
+/// A frame of coloured cells with the walker, a disc, in cell `at`.
+fn frame(cells: &[u8], columns: usize, at: usize, color: impl Fn(u8) -> Rgb) -> Picture {
+    let rows = cells.len() / columns;
+    let mut canvas = grid(columns, rows);
+    for (i, &cell) in cells.iter().enumerate() {
+        let (row, column) = ((i / columns) as f64, (i % columns) as f64);
+        canvas.rectangle([column, row], [column + 1.0, row + 1.0], color(cell));
+    }
+    lines(&mut canvas, columns, rows);
+    let (row, column) = ((at / columns) as f64, (at % columns) as f64);
+    canvas.disc([column + 0.5, row + 0.5], 0.3, colors::BLUE);
+    canvas.finish()
+}
+
+/// A frame whose longer side has about 320 pixels.
+fn grid(columns: usize, rows: usize) -> Canvas {
+    let cell_pixels = (320 / columns.max(rows)).clamp(2, 64);
+    Canvas::grid(columns, rows, cell_pixels as u32)
+}
+
+/// Lines between the cells.
+fn lines(canvas: &mut Canvas, columns: usize, rows: usize) {
+    let (right, bottom) = (columns as f64, rows as f64);
+    for row in 1..rows {
+        canvas.line(
+            &[[0.0, row as f64], [right, row as f64]],
+            1.0,
+            colors::LIGHT_GREY,
+        );
+    }
+    for column in 1..columns {
+        canvas.line(
+            &[[column as f64, 0.0], [column as f64, bottom]],
+            1.0,
+            colors::LIGHT_GREY,
+        );
+    }
 }
 
 #[cfg(test)]

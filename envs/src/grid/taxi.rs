@@ -1,8 +1,9 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
-use super::{Dynamics, Outcome, Row, finite_mdp};
+use super::{Dynamics, Outcome, Row, finite_mdp, grid, lines};
+use crate::canvas::{Rgb, colors};
 
 const SIDE: usize = 5;
 const NUM_STATES: usize = 500;
@@ -18,6 +19,7 @@ const MAP: [&[u8; 11]; SIDE] = [
 /// Where passengers wait and want to go: red, green, yellow, blue.
 const MARKS: [(usize, usize); 4] = [(0, 0), (0, 4), (4, 0), (4, 3)];
 const MARK_NAMES: [&str; 4] = ["R", "G", "Y", "B"];
+const MARK_COLORS: [Rgb; 4] = [colors::RED, colors::GREEN, colors::YELLOW, colors::BLUE];
 const IN_TAXI: usize = 4;
 
 /// `taxi`: fetch a passenger and take them where they want to go.
@@ -333,6 +335,40 @@ impl Cab {
         next != self.encode()
     }
 
+    /// The map with its marks; the taxi grey, the passenger a black disc, the destination in a frame.
+    fn frame(self) -> Picture {
+        let mut canvas = grid(SIDE, SIDE);
+        let place = |(row, column): (usize, usize)| [column as f64, row as f64];
+        for (mark, color) in MARKS.into_iter().zip(MARK_COLORS) {
+            let [x, y] = place(mark);
+            canvas.rectangle([x, y], [x + 1.0, y + 1.0], color);
+        }
+        lines(&mut canvas, SIDE, SIDE);
+        for (row, column) in (0..SIDE).flat_map(|row| (0..SIDE - 1).map(move |i| (row, i))) {
+            if MAP[row][2 * column + 2] == b'|' {
+                let [x, y] = place((row, column + 1));
+                canvas.line(&[[x, y], [x, y + 1.0]], 5.0, colors::BLACK);
+            }
+        }
+        let [x, y] = place(MARKS[self.destination]);
+        let (low, high) = (0.06, 0.94);
+        let corners = [
+            [low, low],
+            [high, low],
+            [high, high],
+            [low, high],
+            [low, low],
+        ];
+        canvas.line(&corners.map(|[a, b]| [x + a, y + b]), 4.0, colors::PURPLE);
+        let taxi = (self.row, self.column);
+        let [x, y] = place(taxi);
+        canvas.rectangle([x + 0.18, y + 0.3], [x + 0.82, y + 0.7], colors::GREY);
+        let waits = MARKS.get(self.passenger);
+        let [x, y] = place(waits.copied().unwrap_or(taxi));
+        canvas.disc([x + 0.5, y + 0.5], 0.14, colors::BLACK);
+        canvas.finish()
+    }
+
     /// The map with `T` where the taxi is, and in words who wants to go where.
     fn picture(self) -> String {
         let mut text = String::from("+---------+\n");
@@ -365,6 +401,10 @@ impl Env for Taxi {
     fn reset(&self, rng: &mut Rng) -> u32 {
         self.dynamics.draw_start(rng)
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
+        // Gymnasium draws even where there is but one start.
+        Some(self.dynamics.start(rng.random()))
+    }
     #[inline]
     fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
         self.dynamics.draw_step(state, action, rng)
@@ -385,8 +425,18 @@ impl Env for Taxi {
             *allowed = cab.allows(action);
         }
     }
+
+    fn reference(&self) -> &'static str {
+        "Gymnasium Taxi-v4"
+    }
     fn render(&self, state: &u32) -> Option<String> {
         Some(Cab::decode(*state as usize).picture())
+    }
+    fn draw(&self, state: &u32) -> Option<Picture> {
+        Some(Cab::decode(*state as usize).frame())
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["south", "north", "east", "west", "pick up", "drop off"]
     }
 }
 finite_mdp!(Taxi);
@@ -514,6 +564,10 @@ impl Env for FickleTaxi {
     fn reset(&self, rng: &mut Rng) -> FickleTaxiState {
         self.start_with(rng.random(), rng.random())
     }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<FickleTaxiState> {
+        let place = rng.random();
+        Some(self.start_with(place, rng.random()))
+    }
     fn step(&self, state: &mut FickleTaxiState, action: usize, rng: &mut Rng) -> Step {
         let u = rng.random();
         self.step_with(state, action, u, || rng.random_range(1..MARKS.len()))
@@ -529,6 +583,15 @@ impl Env for FickleTaxi {
     }
     fn render(&self, state: &FickleTaxiState) -> Option<String> {
         self.taxi.render(&state.observed)
+    }
+    fn draw(&self, state: &FickleTaxiState) -> Option<Picture> {
+        self.taxi.draw(&state.observed)
+    }
+    fn reference(&self) -> &'static str {
+        self.taxi.reference()
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        self.taxi.action_names()
     }
 }
 

@@ -4,17 +4,18 @@ use std::fmt::Debug;
 
 use serde::Deserialize;
 use serde_json::Value;
-use thorndike_core::Env;
+use thorndike_core::{Env, NumpyRng, Step};
 use thorndike_envs::classic::{
-    CartPole, CartPoleConfig, CartPoleState, Integrator, MountainCar, MountainCarConfig,
-    MountainCarState,
+    Acrobot, AcrobotConfig, AcrobotState, BookOrNips, CartPole, CartPoleConfig, CartPoleState,
+    Integrator, MountainCar, MountainCarConfig, MountainCarContinuous, MountainCarContinuousConfig,
+    MountainCarContinuousState, MountainCarState, Pendulum, PendulumConfig, PendulumState,
 };
 
-use crate::records::{Trajectory, arguments, for_each_record, replay, rng, status};
+use crate::records::{Taken, Trajectory, arguments, for_each_record, replay, rng, status};
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum Classic {
+enum Classic<A> {
     Rollout {
         id: String,
         env: String,
@@ -23,7 +24,7 @@ enum Classic {
         max_episode_steps: Option<u32>,
         state0: Vec<f64>,
         obs0: Vec<f64>,
-        actions: Vec<usize>,
+        actions: Vec<A>,
         states: Vec<Vec<f64>>,
         obs: Vec<Vec<f64>>,
         rewards: Vec<f64>,
@@ -36,31 +37,37 @@ enum Classic {
         kwargs: Value,
         attrs: Value,
         state: Vec<Vec<f64>>,
-        action: Vec<usize>,
+        action: Vec<A>,
         next_state: Vec<Vec<f64>>,
         obs: Vec<Vec<f64>>,
         reward: Vec<f64>,
         terminated: Vec<u8>,
     },
-    /// Drawn by numpy's generator from a seed, which is not reproduced: only the observation is checked.
+    /// Drawn by numpy's generator from a seed.
     Reset {
         env: String,
+        seed: u64,
         state: Vec<f64>,
         obs: Vec<f64>,
     },
 }
 
 /// Replays one record of a problem whose state is a few numbers.
-fn check_classic<E>(
-    record: Classic,
+///
+/// An action of one number is recorded as that number, `A`.
+fn check_classic<E, A>(
+    record: Classic<A>,
     env_id: &str,
     make: impl Fn(&str, &Value, &Value) -> E,
     read: fn(&[f64]) -> E::State,
     write: fn(&E::State) -> Vec<f64>,
+    action: fn(A) -> E::Action,
+    same_reward: fn(f32, f64) -> bool,
 ) -> usize
 where
-    E: Env<Obs = f32, Action = usize>,
+    E: Env<Obs = f32, Action: Taken>,
     E::State: Sync + Debug,
+    A: Copy,
 {
     let observed = |env: &E, state: &E::State| {
         let mut obs = vec![0.0; env.observation_space().len()];
@@ -87,6 +94,7 @@ where
         } => {
             assert_eq!(env, env_id);
             let env = make(&id, &kwargs, &attrs);
+            let actions: Vec<E::Action> = actions.into_iter().map(action).collect();
             let trajectory = Trajectory {
                 id: &id,
                 obs0,
@@ -96,7 +104,18 @@ where
                 status: status(&terminated, &truncated),
                 time_limit: max_episode_steps,
             };
-            let step = |state: &mut E::State, action, _| env.step(state, action, &mut rng());
+            let step = |state: &mut E::State, action, t: usize| {
+                let step = env.step(state, action, &mut rng());
+                let reward = step.reward;
+                assert!(
+                    same_reward(reward, rewards[t]),
+                    "{id}: reward {t}: {reward}"
+                );
+                Step {
+                    reward: rewards[t] as f32,
+                    ..step
+                }
+            };
             replay(
                 &env,
                 &trajectory,
@@ -118,7 +137,7 @@ where
             kwargs,
             attrs,
             state,
-            action,
+            action: actions,
             next_state,
             obs,
             reward,
@@ -126,32 +145,48 @@ where
         } => {
             assert_eq!(env, env_id);
             let env = make(&id, &kwargs, &attrs);
-            for (i, &action) in action.iter().enumerate() {
+            for (i, &taken) in actions.iter().enumerate() {
                 let mut at = read(&state[i]);
-                let step = env.step(&mut at, action, &mut rng());
+                let step = env.step(&mut at, action(taken), &mut rng());
                 assert_eq!(bits(&write(&at)), bits(&next_state[i]), "{id}: state {i}");
                 assert_eq!(observed(&env, &at), obs[i], "{id}: observation {i}");
-                assert_eq!(step.reward, reward[i] as f32, "{id}: reward {i}");
+                assert!(same_reward(step.reward, reward[i]), "{id}: reward {i}");
                 assert_eq!(
                     !step.status.bootstraps(),
                     terminated[i] != 0,
                     "{id}: end {i}"
                 );
             }
-            action.len()
+            actions.len()
         }
-        Classic::Reset { env, state, obs } => {
+        Classic::Reset {
+            env,
+            seed,
+            state,
+            obs,
+        } => {
             assert_eq!(env, env_id);
             let empty = serde_json::json!({});
             let env = make("reset", &empty, &empty);
-            assert_eq!(
-                observed(&env, &read(&state)),
-                obs,
-                "observation of {state:?}"
-            );
+            let start = env.numpy_reset(&mut NumpyRng::new(seed)).unwrap();
+            assert_eq!(bits(&write(&start)), bits(&state), "state of seed {seed}");
+            assert_eq!(observed(&env, &start), obs, "observation of seed {seed}");
             1
         }
     }
+}
+
+fn discrete(action: usize) -> usize {
+    action
+}
+
+fn continuous(action: f32) -> [f32; 1] {
+    [action]
+}
+
+/// Rewards are recorded in double precision and given in single precision.
+fn rounded(reward: f32, recorded: f64) -> bool {
+    reward == recorded as f32
 }
 
 #[derive(Deserialize)]
@@ -209,7 +244,15 @@ fn golden_cart_pole() {
     let read = |state: &[f64]| CartPoleState::from(<[f64; 4]>::try_from(state).unwrap());
     let write = |s: &CartPoleState| vec![s.position, s.velocity, s.angle, s.angular_velocity];
     for_each_record("cartpole", "trajectories", |record| {
-        check_classic(record, "CartPole-v1", cart_pole, read, write)
+        check_classic(
+            record,
+            "CartPole-v1",
+            cart_pole,
+            read,
+            write,
+            discrete,
+            rounded,
+        )
     });
 }
 
@@ -253,6 +296,185 @@ fn golden_mountain_car() {
     };
     let write = |s: &MountainCarState| vec![s.position, s.velocity];
     for_each_record("mountain_car", "trajectories", |record| {
-        check_classic(record, "MountainCar-v0", mountain_car, read, write)
+        check_classic(
+            record,
+            "MountainCar-v0",
+            mountain_car,
+            read,
+            write,
+            discrete,
+            rounded,
+        )
+    });
+}
+
+/// As [`MountainCarArguments`].
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ContinuousArguments {
+    goal_velocity: Option<f64>,
+    goal_position: Option<f64>,
+    min_position: Option<f64>,
+    max_position: Option<f64>,
+    max_speed: Option<f64>,
+    power: Option<f64>,
+}
+
+fn mountain_car_continuous(id: &str, kwargs: &Value, attrs: &Value) -> MountainCarContinuous {
+    let kwargs: ContinuousArguments = arguments(id, kwargs);
+    let attrs: ContinuousArguments = arguments(id, attrs);
+    let default = MountainCarContinuousConfig::default();
+    let pick = |of: fn(&ContinuousArguments) -> Option<f64>, default| {
+        of(&attrs).or(of(&kwargs)).unwrap_or(default)
+    };
+    MountainCarContinuous::new(&MountainCarContinuousConfig {
+        goal_velocity: pick(|a| a.goal_velocity, default.goal_velocity),
+        goal_position: pick(|a| a.goal_position, default.goal_position),
+        min_position: pick(|a| a.min_position, default.min_position),
+        max_position: pick(|a| a.max_position, default.max_position),
+        max_speed: pick(|a| a.max_speed, default.max_speed),
+        power: pick(|a| a.power, default.power),
+    })
+    .unwrap()
+}
+
+#[test]
+fn golden_mountain_car_continuous() {
+    // Only a start has more than single precision.
+    let read = |state: &[f64]| MountainCarContinuousState {
+        position: state[0],
+        velocity: state[1],
+        at_start: state[0] != f64::from(state[0] as f32),
+    };
+    let write = |s: &MountainCarContinuousState| vec![s.position, s.velocity];
+    let id = "MountainCarContinuous-v0";
+    for_each_record("mountain_car_continuous", "trajectories", |record| {
+        let make = mountain_car_continuous;
+        check_classic(record, id, make, read, write, continuous, rounded)
+    });
+}
+
+/// All of them can only be set on the object.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AcrobotAttributes {
+    book_or_nips: Option<BookOrNips>,
+    #[serde(rename = "LINK_LENGTH_1")]
+    link_length_1: Option<f64>,
+    #[serde(rename = "LINK_LENGTH_2")]
+    link_length_2: Option<f64>,
+    #[serde(rename = "LINK_MASS_1")]
+    link_mass_1: Option<f64>,
+    #[serde(rename = "LINK_MASS_2")]
+    link_mass_2: Option<f64>,
+    #[serde(rename = "LINK_COM_POS_1")]
+    link_com_pos_1: Option<f64>,
+    #[serde(rename = "LINK_COM_POS_2")]
+    link_com_pos_2: Option<f64>,
+    #[serde(rename = "LINK_MOI")]
+    link_moi: Option<f64>,
+    #[serde(rename = "MAX_VEL_1")]
+    max_vel_1: Option<f64>,
+    #[serde(rename = "MAX_VEL_2")]
+    max_vel_2: Option<f64>,
+    #[serde(rename = "AVAIL_TORQUE")]
+    avail_torque: Option<[f64; 3]>,
+    dt: Option<f64>,
+}
+
+fn acrobot(id: &str, kwargs: &Value, attrs: &Value) -> Acrobot {
+    assert_eq!(kwargs, &serde_json::json!({}), "{id}: cannot be replayed");
+    let attrs: AcrobotAttributes = arguments(id, attrs);
+    let default = AcrobotConfig::default();
+    let pair = |first: Option<f64>, second: Option<f64>, default: [f64; 2]| {
+        [first.unwrap_or(default[0]), second.unwrap_or(default[1])]
+    };
+    Acrobot::new(&AcrobotConfig {
+        book_or_nips: attrs.book_or_nips.unwrap_or(default.book_or_nips),
+        link_lengths_m: pair(
+            attrs.link_length_1,
+            attrs.link_length_2,
+            default.link_lengths_m,
+        ),
+        link_masses_kg: pair(attrs.link_mass_1, attrs.link_mass_2, default.link_masses_kg),
+        link_centers_m: pair(
+            attrs.link_com_pos_1,
+            attrs.link_com_pos_2,
+            default.link_centers_m,
+        ),
+        link_inertia: attrs.link_moi.unwrap_or(default.link_inertia),
+        max_speeds: pair(attrs.max_vel_1, attrs.max_vel_2, default.max_speeds),
+        torques_nm: attrs.avail_torque.unwrap_or(default.torques_nm),
+        time_step_s: attrs.dt.unwrap_or(default.time_step_s),
+    })
+    .unwrap()
+}
+
+#[test]
+fn golden_acrobot() {
+    let read = |state: &[f64]| AcrobotState::from(<[f64; 4]>::try_from(state).unwrap());
+    let write = |s: &AcrobotState| vec![s.theta1, s.theta2, s.omega1, s.omega2];
+    for_each_record("acrobot", "trajectories", |record| {
+        check_classic(
+            record,
+            "Acrobot-v1",
+            acrobot,
+            read,
+            write,
+            discrete,
+            rounded,
+        )
+    });
+}
+
+/// Gymnasium takes only the first one; the others can be set on the object.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PendulumArguments {
+    g: Option<f64>,
+    m: Option<f64>,
+    l: Option<f64>,
+    max_speed: Option<f64>,
+    max_torque: Option<f64>,
+    dt: Option<f64>,
+}
+
+fn pendulum(id: &str, kwargs: &Value, attrs: &Value) -> Pendulum {
+    let kwargs: PendulumArguments = arguments(id, kwargs);
+    let attrs: PendulumArguments = arguments(id, attrs);
+    let default = PendulumConfig::default();
+    let pick = |of: fn(&PendulumArguments) -> Option<f64>, default| {
+        of(&attrs).or(of(&kwargs)).unwrap_or(default)
+    };
+    Pendulum::new(&PendulumConfig {
+        gravity: pick(|a| a.g, default.gravity),
+        mass_kg: pick(|a| a.m, default.mass_kg),
+        length_m: pick(|a| a.l, default.length_m),
+        max_speed: pick(|a| a.max_speed, default.max_speed),
+        max_torque_nm: pick(|a| a.max_torque, default.max_torque_nm),
+        time_step_s: pick(|a| a.dt, default.time_step_s),
+    })
+    .unwrap()
+}
+
+#[test]
+fn golden_pendulum() {
+    let read = |state: &[f64]| PendulumState::from([state[0], state[1]]);
+    let write = |s: &PendulumState| vec![s.angle, s.velocity];
+    // 1e-9: numpy squares the torque by powf, which is not always the product; and one f32 rounding.
+    let near = |reward: f32, recorded: f64| {
+        let rounding = recorded.abs() * f64::from(f32::EPSILON) / 2.0;
+        (f64::from(reward) - recorded).abs() <= 1e-9 + rounding
+    };
+    for_each_record("pendulum", "trajectories", |record| {
+        check_classic(
+            record,
+            "Pendulum-v1",
+            pendulum,
+            read,
+            write,
+            continuous,
+            near,
+        )
     });
 }

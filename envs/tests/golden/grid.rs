@@ -1,10 +1,11 @@
 //! Tables of the grid worlds, and episodes in them.
 
 use std::cell::Cell;
+use std::fmt::Debug;
 
 use serde::Deserialize;
 use serde_json::Value;
-use thorndike_core::{Env, FiniteMdp, Status};
+use thorndike_core::{Env, FiniteMdp, NumpyRng, Status};
 use thorndike_envs::grid::{
     CliffWalking, CliffWalkingConfig, Dynamics, FickleTaxi, FickleTaxiConfig, FrozenLake,
     FrozenLakeConfig, Map, NamedMap, Taxi, TaxiConfig, TaxiVersion,
@@ -68,6 +69,7 @@ struct Episode {
     id: String,
     env: String,
     kwargs: Value,
+    seed: u64,
     obs0: u32,
     reset_draws: Vec<Draw>,
     actions: Vec<usize>,
@@ -109,6 +111,7 @@ impl Episode {
             panic!("{}: more than one draw at the start", self.id)
         };
         let start = dynamics.start(uniform(start));
+        self.check_start(env, &start);
         let step = |state: &mut u32, action, t: usize| {
             let [draw] = &self.draws[t][..] else {
                 panic!("{}: not one draw at step {t}", self.id)
@@ -118,6 +121,12 @@ impl Episode {
         };
         let trajectory = self.trajectory(time_limit);
         replay(env, &trajectory, start, step, E::observe, |_, _| ())
+    }
+
+    /// Compares `start` with what numpy's generator draws from the seed.
+    fn check_start<E: Env<State: PartialEq + Debug>>(&self, env: &E, start: &E::State) {
+        let drawn = env.numpy_reset(&mut NumpyRng::new(self.seed));
+        assert_eq!(drawn.as_ref(), Some(start), "{}: start by seed", self.id);
     }
 
     /// Chooses by the slow rule from the table and compares with what the record did.
@@ -340,6 +349,7 @@ fn check_fickle(
         panic!("{id}: not two draws at the start")
     };
     let start = env.start_with(uniform(place), uniform(mind));
+    episode.check_start(&env, &start);
     let step = |state: &mut _, action, t: usize| {
         let before = thorndike_envs::grid::FickleTaxiState::clone(state);
         let (first, rest) = episode.draws[t].split_first().unwrap();

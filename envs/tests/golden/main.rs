@@ -10,6 +10,8 @@
 mod classic;
 mod grid;
 mod minatar;
+mod numpy;
 mod probe;
 mod records;
+mod table;
 mod vector;

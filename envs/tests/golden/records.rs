@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thorndike_core::{
-    Array, Element, Env, EnvOptions, Rng, Seeds, Space, Status, Step, SyncVectorEnv, VectorEnv,
+    Action, Array, Element, Env, EnvOptions, Rng, Seeds, Space, Status, Step, SyncVectorEnv,
+    VectorEnv,
 };
 
 /// Past the capture of test output, so that a test that was passed over is seen.
@@ -96,10 +97,10 @@ pub(crate) fn arguments<T: DeserializeOwned>(id: &str, value: &Value) -> T {
 }
 
 /// What a trajectory shows.
-pub(crate) struct Trajectory<'a> {
+pub(crate) struct Trajectory<'a, A = usize> {
     pub(crate) id: &'a str,
     pub(crate) obs0: Vec<f64>,
-    pub(crate) actions: &'a [usize],
+    pub(crate) actions: &'a [A],
     pub(crate) obs: Vec<Vec<f64>>,
     pub(crate) rewards: &'a [f64],
     pub(crate) status: Vec<Status>,
@@ -118,37 +119,55 @@ pub(crate) fn status(terminated: &[u8], truncated: &[u8]) -> Vec<Status> {
         .collect()
 }
 
+/// An action that goes into a row as it was recorded.
+pub(crate) trait Taken: Action {
+    fn write(self, row: &mut [Self::Scalar]);
+}
+
+impl Taken for usize {
+    fn write(self, row: &mut [i32]) {
+        row[0] = self as i32;
+    }
+}
+
+impl<const N: usize> Taken for [f32; N] {
+    fn write(self, row: &mut [f32]) {
+        row.copy_from_slice(&self);
+    }
+}
+
 /// Starts where a record starts and draws what it drew, so that it goes through the vector environment.
-pub(crate) struct Recorded<T, S, F, O> {
+pub(crate) struct Recorded<A, T, S, F, O> {
     observation_space: Space,
-    num_actions: usize,
+    action_space: Space,
     start: S,
     /// Of state, action, and number of the step.
     step: F,
     observe: O,
-    scalar: std::marker::PhantomData<fn() -> T>,
+    types: std::marker::PhantomData<fn(A) -> T>,
 }
 
-impl<T, S, F, O> Env for Recorded<T, S, F, O>
+impl<A, T, S, F, O> Env for Recorded<A, T, S, F, O>
 where
+    A: Taken,
     T: Element,
     S: Clone + Send + Sync + Serialize + DeserializeOwned,
-    F: Fn(&mut S, usize, usize) -> Step + Send + Sync,
+    F: Fn(&mut S, A, usize) -> Step + Send + Sync,
     O: Fn(&S, &mut [T]) + Send + Sync,
 {
     type State = (S, usize);
     type Obs = T;
-    type Action = usize;
+    type Action = A;
     fn observation_space(&self) -> Space {
         self.observation_space.clone()
     }
     fn action_space(&self) -> Space {
-        Space::Discrete(self.num_actions)
+        self.action_space.clone()
     }
     fn reset(&self, _: &mut Rng) -> (S, usize) {
         (self.start.clone(), 0)
     }
-    fn step(&self, state: &mut (S, usize), action: usize, _: &mut Rng) -> Step {
+    fn step(&self, state: &mut (S, usize), action: A, _: &mut Rng) -> Step {
         let step = (self.step)(&mut state.0, action, state.1);
         state.1 += 1;
         step
@@ -161,26 +180,26 @@ where
 /// Plays `trajectory` from `start` by `step` through a vector environment and compares everything.
 pub(crate) fn replay<E, S, F>(
     env: &E,
-    trajectory: &Trajectory<'_>,
+    trajectory: &Trajectory<'_, E::Action>,
     start: S,
     step: F,
     observe: fn(&E, &S, &mut [E::Obs]),
     mut check_state: impl FnMut(usize, &S),
 ) -> usize
 where
-    E: Env<Action = usize>,
+    E: Env<Action: Taken>,
     E::Obs: Into<f64>,
     S: Clone + Send + Sync + Serialize + DeserializeOwned,
-    F: Fn(&mut S, usize, usize) -> Step + Send + Sync,
+    F: Fn(&mut S, E::Action, usize) -> Step + Send + Sync,
 {
     let Trajectory { id, actions, .. } = *trajectory;
     let recorded = Recorded {
         observation_space: env.observation_space(),
-        num_actions: env.action_space().discrete().unwrap(),
+        action_space: env.action_space(),
         start,
         step,
         observe: |state: &S, obs: &mut [E::Obs]| observe(env, state, obs),
-        scalar: std::marker::PhantomData,
+        types: std::marker::PhantomData,
     };
     let options = EnvOptions {
         time_limit: Some(trajectory.time_limit.unwrap_or(0)),
@@ -202,7 +221,7 @@ where
     assert_eq!(lengths, [actions.len(); 3], "{id}: lengths");
     let mut action = envs.new_actions();
     for (t, &taken) in actions.iter().enumerate() {
-        action.row_mut::<i32>(0)[0] = taken as i32;
+        taken.write(action.row_mut(0));
         envs.step(&action);
         let batch = envs.batch();
         check_state(t, &envs.states()[0].0);
