@@ -20,8 +20,8 @@ use crate::vector::{
     Batch, EnvOptions, EnvSpec, Rows, SyncVectorEnv, VectorEnv, join_rows, split_rows,
 };
 
-/// Work of a step from which a thread is tried. A hand-over was measured at 1 µs to a thread that is awake and 13 µs to
-/// one that sleeps (`benches/wrap.rs`, two shared cores).
+/// Work of a step from which one more thread is tried. A hand-over was measured at 1 µs to a thread that is awake and
+/// 13 µs to one that sleeps (`benches/wrap.rs`, two shared cores).
 const WORTH: Duration = Duration::from_micros(50);
 /// How long a measurement takes at most, and in how many steps.
 const MEASURE: Duration = Duration::from_millis(1);

@@ -123,8 +123,8 @@ fn parts(from: usize, to: usize) -> Vec<Part> {
 /// part by that part.
 ///
 /// # Reference
-/// Equal to OpenCV's `INTER_AREA`, but for `u8` pixels whose mean is a half: those are rounded to the even one here, and
-/// either way there.
+/// Equal to OpenCV's `INTER_AREA`, but for `u8` pixels whose mean is a half: those are rounded to the even one here,
+/// and either way there.
 pub(super) struct Resize {
     channels: usize,
     /// Old width.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::array::{Array, Element, Kind};
 use crate::env::Status;
-use crate::error::{Error, Result, check_range};
+use crate::error::{Error, Result};
 use crate::picture::Picture;
 use crate::vector::{Batch, EnvOptions, EnvSpec, VectorEnv, unfit};
 pub use clip::ClipRewards;
@@ -101,11 +101,14 @@ pub fn wrap<'a>(
 ) -> Result<Box<dyn VectorEnv + 'a>> {
     options.check()?;
     let plain = options.plain();
-    check_range(
-        "frame_stack",
-        envs.spec().frame_stack,
-        plain.frame_stack..=plain.frame_stack,
-    )?;
+    let built = envs.spec().frame_stack;
+    if built != plain.frame_stack {
+        let what = format!(
+            "the environments stack {built} frames, not {} as asked by `EnvOptions::plain`",
+            plain.frame_stack
+        );
+        return Err(Error::config("frame_stack", what));
+    }
     if plain == *options {
         Ok(envs)
     } else {

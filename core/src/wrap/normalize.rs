@@ -240,7 +240,8 @@ impl FrameLayer for NormalizeObservations {
 /// # Reference
 /// Gymnasium 1.4.0 `NormalizeReward`, single and vector.
 ///
-/// Deviations: rewards go in and come out as `f32`; the sums of a batch are `f64`, where Gymnasium rounds them to `f32`.
+/// Deviations: rewards go in and come out as `f32`; the sums of a batch are `f64`, where Gymnasium rounds them to
+/// `f32`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct NormalizeRewards {
     gamma: f64,

@@ -278,6 +278,24 @@ fn what_cannot_be_done_is_one_line_with_the_key() {
 }
 
 #[test]
+fn a_batch_that_was_not_built_with_the_plain_options_is_refused() {
+    let options = EnvOptions {
+        frame_stack: 2,
+        time_observation: true,
+        ..Default::default()
+    };
+    let env = Walk::<f32>::new(Look::Vector);
+    let envs = SyncVectorEnv::new(env, &options, Seeds::new(1)).unwrap();
+    assert_eq!(
+        super::wrap(Box::new(envs), &options)
+            .err()
+            .unwrap()
+            .to_string(),
+        "frame_stack: the environments stack 2 frames, not 1 as asked by `EnvOptions::plain`"
+    );
+}
+
+#[test]
 fn the_number_of_threads_changes_no_number_and_no_saved_byte() {
     for combination in combinations("pixels") {
         let with = |threads: usize| {

@@ -13,12 +13,19 @@ use thorndike_envs::classic::{CartPole, CartPoleState};
 
 use crate::records::for_each_record;
 
+/// Position, velocity, angle, angular velocity.
+type Start = [f64; 4];
+/// Step that it is before, mask, starts drawn, observations.
+type Reset = (usize, Vec<bool>, Vec<Option<Start>>, Vec<Vec<f32>>);
+/// Last observations, where episodes ended.
+type Last = Vec<Option<Vec<f32>>>;
+
 #[derive(Deserialize)]
 struct AutoresetRecord {
     id: String,
     num_envs: usize,
     max_episode_steps: u32,
-    state0: Vec<[f64; 4]>,
+    state0: Vec<Start>,
     obs0: Vec<Vec<f32>>,
     actions: Vec<Vec<i32>>,
     obs: Vec<Vec<Vec<f32>>>,
@@ -26,18 +33,17 @@ struct AutoresetRecord {
     terminated: Vec<Vec<bool>>,
     truncated: Vec<Vec<bool>>,
     /// States drawn inside step t.
-    reset_state: Option<Vec<Vec<Option<[f64; 4]>>>>,
-    final_obs: Option<Vec<Option<Vec<Option<Vec<f32>>>>>>,
-    /// Before step t: mask, states drawn, observations.
-    reset_mask: Option<Vec<(usize, Vec<bool>, Vec<Option<[f64; 4]>>, Vec<Vec<f32>>)>>,
+    reset_state: Option<Vec<Vec<Option<Start>>>>,
+    final_obs: Option<Vec<Option<Last>>>,
+    reset_mask: Option<Vec<Reset>>,
     /// All states of Gymnasium's own batch.
-    states: Option<Vec<Vec<[f64; 4]>>>,
+    states: Option<Vec<Vec<Start>>>,
 }
 
 /// A cart-pole that starts where a record starts.
 struct Started {
     env: CartPole,
-    starts: Mutex<VecDeque<[f64; 4]>>,
+    starts: Mutex<VecDeque<Start>>,
 }
 
 impl Env for Started {
@@ -71,7 +77,7 @@ impl Env for Started {
 
 impl AutoresetRecord {
     /// All starts of row `i`, in order.
-    fn starts(&self, i: usize) -> VecDeque<[f64; 4]> {
+    fn starts(&self, i: usize) -> VecDeque<Start> {
         let mut starts = VecDeque::from([self.state0[i]]);
         if let Some(states) = &self.states {
             let ended = |t: usize| self.terminated[t][i] || self.truncated[t][i];
@@ -310,8 +316,8 @@ impl NormalizeRecord {
                 compare(&batch.next_obs, &episode.expected_obs[t + 1], "step");
                 assert_eq!(envs.raw_rewards(), episode.rewards[t], "{id}");
                 for (&seen, &expected) in batch.rewards.iter().zip(expected) {
-                    // Rewards go in and come out as f32: two roundings of 2^-24, and the same in the statistics. A batch
-                    // of Gymnasium's rounds its sums to f32 too, twice a step, discounted by 0.99.
+                    // Rewards go in and come out as f32: two roundings of 2^-24, and the same in the statistics. A
+                    // batch of Gymnasium's rounds its sums to f32 too, twice a step, discounted by 0.99.
                     let roundings = if num_envs == 1 { 4.0 } else { 4.0 + 2.0 / 0.01 };
                     let error = (f64::from(seen) - expected).abs();
                     assert!(
