@@ -3,6 +3,7 @@
 //! - [`arcade`]: the five games of MinAtar, seen as planes of cells;
 //! - [`classic`]: control problems with continuous state;
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
+//! - [`minigrid`]: levels of MiniGrid and BabyAI, seen from within and with a mission in words;
 //! - [`probe`]: tiny problems that each test one ability of an agent.
 //!
 //! Dynamics, rewards and time limits are those of Gymnasium, bsuite and MinAtar, and are checked against
@@ -24,13 +25,26 @@ pub mod arcade;
 pub mod canvas;
 pub mod classic;
 pub mod grid;
+pub mod minigrid;
 pub mod probe;
 
+use minigrid::MiniGrid;
 use thorndike_core::Registry;
 
 /// Adds every environment of this crate to `registry`.
 pub fn register(registry: Registry) -> Registry {
     registry
+        .env("babyai-go-to-local", MiniGrid::new::<minigrid::GoToLocal>)
+        .env("babyai-go-to-obj", MiniGrid::new::<minigrid::GoToObj>)
+        .env(
+            "babyai-go-to-red-ball",
+            MiniGrid::new::<minigrid::GoToRedBall>,
+        )
+        .env("babyai-pickup-loc", MiniGrid::new::<minigrid::PickupLoc>)
+        .env(
+            "babyai-put-next-local",
+            MiniGrid::new::<minigrid::PutNextLocal>,
+        )
         .finite_env("bandit", probe::Bandit::new)
         .env("cart-pole", classic::CartPole::new)
         .env("cart-pole-bins", classic::cart_pole_bins)
@@ -48,6 +62,42 @@ pub fn register(registry: Registry) -> Registry {
         .env(
             "minatar-space-invaders",
             arcade::MinAtar::<arcade::SpaceInvaders>::new,
+        )
+        .env(
+            "minigrid-blocked-unlock-pickup",
+            MiniGrid::new::<minigrid::BlockedUnlockPickup>,
+        )
+        .env("minigrid-crossing", MiniGrid::new::<minigrid::Crossing>)
+        .env("minigrid-dist-shift", MiniGrid::new::<minigrid::DistShift>)
+        .env("minigrid-door-key", MiniGrid::new::<minigrid::DoorKey>)
+        .env(
+            "minigrid-dynamic-obstacles",
+            MiniGrid::new::<minigrid::DynamicObstacles>,
+        )
+        .env("minigrid-empty", MiniGrid::new::<minigrid::Empty>)
+        .env("minigrid-fetch", MiniGrid::new::<minigrid::Fetch>)
+        .env("minigrid-four-rooms", MiniGrid::new::<minigrid::FourRooms>)
+        .env("minigrid-go-to-door", MiniGrid::new::<minigrid::GoToDoor>)
+        .env(
+            "minigrid-key-corridor",
+            MiniGrid::new::<minigrid::KeyCorridor>,
+        )
+        .env("minigrid-lava-gap", MiniGrid::new::<minigrid::LavaGap>)
+        .env("minigrid-memory", MiniGrid::new::<minigrid::Memory>)
+        .env("minigrid-multi-room", MiniGrid::new::<minigrid::MultiRoom>)
+        .env(
+            "minigrid-obstructed-maze",
+            MiniGrid::new::<minigrid::ObstructedMaze>,
+        )
+        .env("minigrid-put-near", MiniGrid::new::<minigrid::PutNear>)
+        .env(
+            "minigrid-red-blue-doors",
+            MiniGrid::new::<minigrid::RedBlueDoors>,
+        )
+        .env("minigrid-unlock", MiniGrid::new::<minigrid::Unlock>)
+        .env(
+            "minigrid-unlock-pickup",
+            MiniGrid::new::<minigrid::UnlockPickup>,
         )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)

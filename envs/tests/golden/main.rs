@@ -10,5 +10,6 @@
 mod classic;
 mod grid;
 mod minatar;
+mod minigrid;
 mod probe;
 mod records;

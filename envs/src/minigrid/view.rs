@@ -1,0 +1,242 @@
+//! What the agent sees.
+
+use super::cell::{Cell, Color, Kind};
+use super::grid::{Grid, Place};
+use super::state::{DIRECTIONS, MiniGridState};
+
+/// Columns and rows of the agent's view.
+pub const VIEW_SIDE: usize = 7;
+/// Cells of the agent's view.
+pub(super) const VIEW_CELLS: usize = VIEW_SIDE * VIEW_SIDE;
+/// The agent's own cell in it: the middle of the last row.
+pub(super) const OWN_CELL: usize = VIEW_CELLS - 1 - VIEW_SIDE / 2;
+
+/// The cells before the agent row by row, as if it looked up from the middle of the last row; walls outside.
+pub(super) fn look(grid: &Grid, position: Place, direction: u8) -> [Cell; VIEW_CELLS] {
+    let size = [grid.width() as isize, grid.height() as isize];
+    let at = [0, 1].map(|axis| isize::from(position[axis]).clamp(0, size[axis] - 1));
+    let strides = [1, size[0]];
+    // A row of the view lies one cell nearer than the one before, a column one cell further to the right.
+    let [row, column] =
+        [2, 1].map(|turn| DIRECTIONS[usize::from(direction.wrapping_add(turn) & 3)]);
+    let axis = |[dx, dy]: Place| {
+        if dx == 0 {
+            (1, isize::from(dy))
+        } else {
+            (0, isize::from(dx))
+        }
+    };
+    let ((row_axis, row_sign), (column_axis, column_sign)) = (axis(row), axis(column));
+    let row_start = at[row_axis] - 6 * row_sign;
+    let column_start = at[column_axis] - 3 * column_sign;
+    let rows = inside(row_start, row_sign, size[row_axis]);
+    let columns = inside(column_start, column_sign, size[column_axis]);
+
+    let cells = grid.cells();
+    let mut view = [Cell::WALL; VIEW_CELLS];
+    let (row_step, column_step) = (
+        row_sign * strides[row_axis],
+        column_sign * strides[column_axis],
+    );
+    let first = row_start * strides[row_axis] + column_start * strides[column_axis];
+    for r in rows {
+        let in_view = &mut view[r * VIEW_SIDE..][..VIEW_SIDE];
+        let start = first + r as isize * row_step;
+        for c in columns.clone() {
+            in_view[c] = cells[(start + c as isize * column_step) as usize];
+        }
+    }
+    view
+}
+
+/// For which of `0..7` the place `start + sign * i` lies in `0..size`.
+#[inline]
+fn inside(start: isize, sign: isize, size: isize) -> std::ops::Range<usize> {
+    let (low, high) = if sign > 0 {
+        (-start, size - start)
+    } else {
+        (start - size + 1, start + 1)
+    };
+    low.clamp(0, 7) as usize..high.clamp(0, 7) as usize
+}
+
+/// Which cells of a view can be seen, bit `7 * row + column` each: MiniGrid's own flood, which is no line of sight.
+///
+/// From the agent's row upwards, light spreads along each row to the right and then to the left. Every cell that is
+/// lit and hides nothing lights its neighbour on that side, and the cells above both.
+pub(super) fn visible(view: &[Cell; VIEW_CELLS]) -> u64 {
+    const ROW: u32 = 0x7f;
+    let mut seen = 0;
+    let mut lit = 1 << (VIEW_SIDE / 2);
+    for row in (0..VIEW_SIDE).rev() {
+        let cells = &view[row * VIEW_SIDE..][..VIEW_SIDE];
+        let clear = cells
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (i, cell)| bits | u32::from(!cell.hides()) << i);
+        let mut above = 0;
+        // To the right: clear cells carry on, doubling the reach each time.
+        let mut from = lit & clear;
+        let mut way = clear;
+        for reach in [1, 2, 4] {
+            from |= way & (from << reach);
+            way &= way << reach;
+        }
+        from &= ROW >> 1;
+        lit |= from << 1;
+        above |= from | from << 1;
+        // And back to the left.
+        let mut from = lit & clear;
+        let mut way = clear;
+        for reach in [1, 2, 4] {
+            from |= way & (from >> reach);
+            way &= way >> reach;
+        }
+        from &= ROW & !1;
+        lit |= from >> 1;
+        above |= from | from >> 1;
+        seen |= u64::from(lit) << (row * VIEW_SIDE);
+        lit = above;
+    }
+    seen
+}
+
+/// Makes what cannot be seen unseen.
+#[inline]
+pub(super) fn hide(view: &mut [Cell; VIEW_CELLS], through_walls: bool) {
+    if !through_walls {
+        let visible = visible(view);
+        for (i, cell) in view.iter_mut().enumerate() {
+            if visible >> i & 1 == 0 {
+                *cell = Cell::UNSEEN;
+            }
+        }
+    }
+}
+
+/// Writes kinds, colours and states of `cells`, one plane after the other.
+#[inline]
+pub(super) fn write_planes<const CELLS: usize>(cells: &[Cell; CELLS], image: &mut [u8]) {
+    let (kinds, rest) = image.split_at_mut(CELLS);
+    let (colors, states) = rest.split_at_mut(CELLS);
+    for (byte, cell) in kinds.iter_mut().zip(cells) {
+        *byte = cell.kind_index();
+    }
+    for (byte, cell) in colors.iter_mut().zip(cells) {
+        *byte = cell.color_index();
+    }
+    for (byte, cell) in states.iter_mut().zip(cells) {
+        *byte = cell.state_index();
+    }
+}
+
+/// Writes the planes of a grid of `[columns, rows]` cells with the agent in it.
+pub(super) fn write_grid(state: &MiniGridState, [columns, rows]: [usize; 2], image: &mut [u8]) {
+    let (kinds, rest) = image.split_at_mut(columns * rows);
+    let (colors, states) = rest.split_at_mut(columns * rows);
+    let agent = Cell::new(Kind::Agent, Color::Red).with_state(state.direction);
+    for y in 0..rows {
+        for x in 0..columns {
+            let (place, i) = ([x as i8, y as i8], y * columns + x);
+            let here = state.position == place;
+            let cell = if here { agent } else { state.grid.get(place) };
+            kinds[i] = cell.kind_index();
+            colors[i] = cell.color_index();
+            states[i] = cell.state_index();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+    use thorndike_core::Seeds;
+
+    use super::*;
+    use crate::minigrid::Door;
+
+    /// The flood as its description says it, cell by cell.
+    fn slow_flood(view: &[Cell; VIEW_CELLS]) -> u64 {
+        let mut lit = [[false; 7]; 7];
+        lit[6][3] = true;
+        for row in (0..7).rev() {
+            let sweeps: [(Vec<usize>, isize); 2] =
+                [((0..6).collect(), 1), ((1..7).rev().collect(), -1)];
+            for (columns, side) in sweeps {
+                for column in columns {
+                    if !lit[row][column] || view[row * 7 + column].hides() {
+                        continue;
+                    }
+                    let next = column.wrapping_add_signed(side);
+                    lit[row][next] = true;
+                    if row > 0 {
+                        lit[row - 1][column] = true;
+                        lit[row - 1][next] = true;
+                    }
+                }
+            }
+        }
+        (0..49).fold(0, |bits, i| bits | u64::from(lit[i / 7][i % 7]) << i)
+    }
+
+    #[test]
+    fn the_flood_in_bits_is_the_flood_cell_by_cell() {
+        let mut rng = Seeds::new(5).stream("test", 0);
+        for round in 0..20_000 {
+            let walls = f64::from(round % 10) / 10.0;
+            let view = [(); VIEW_CELLS].map(|()| match rng.random::<f64>() {
+                u if u < walls * 0.8 => Cell::WALL,
+                u if u < walls => Cell::door(Color::Red, Door::Closed),
+                u if u > 0.95 => Cell::door(Color::Red, Door::Open),
+                _ => Cell::EMPTY,
+            });
+            assert_eq!(visible(&view), slow_flood(&view), "{view:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_behind_walls_sees_itself_and_them() {
+        let mut view = [Cell::WALL; VIEW_CELLS];
+        view[OWN_CELL] = Cell::EMPTY;
+        let seen: Vec<usize> = (0..49).filter(|i| visible(&view) >> i & 1 == 1).collect();
+        assert_eq!(seen, [37, 38, 39, 44, 45, 46]);
+    }
+
+    #[test]
+    fn every_direction_looks_at_the_cells_ahead() {
+        let mut grid = Grid::empty([9, 8]);
+        let color = |i: usize| Color::ALL[i];
+        // One thing two cells ahead and one to the right of it, for each direction.
+        let position = [4, 4];
+        for (direction, place) in [(0, [6, 5]), (1, [3, 6]), (2, [2, 3]), (3, [5, 2])] {
+            grid.set(place, Cell::new(Kind::Ball, color(direction)));
+        }
+        for direction in 0..4 {
+            let view = look(&grid, position, direction as u8);
+            let found = view[4 * 7 + 4];
+            assert_eq!(found.color(), color(direction), "direction {direction}");
+            assert!(!found.is_empty());
+        }
+    }
+
+    #[test]
+    fn outside_the_grid_the_view_is_wall_wherever_the_agent_is() {
+        let grid = Grid::empty([3, 2]);
+        for x in -3..6 {
+            for y in -3..5 {
+                for direction in 0..4 {
+                    let view = look(&grid, [x, y], direction);
+                    let free = view.iter().filter(|cell| cell.is_empty()).count();
+                    let clamped = [x.clamp(0, 2), y.clamp(0, 1)];
+                    let ahead = match direction {
+                        0 => (3 - clamped[0]) * 2,
+                        1 => (2 - clamped[1]) * 3,
+                        2 => (clamped[0] + 1) * 2,
+                        _ => (clamped[1] + 1) * 3,
+                    };
+                    assert_eq!(free, ahead as usize, "{x} {y} {direction}");
+                }
+            }
+        }
+    }
+}
