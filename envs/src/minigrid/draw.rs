@@ -31,6 +31,7 @@ pub(super) fn picture(
                 canvas: &mut canvas,
                 left: x as f64,
                 top: y as f64,
+                scale: 1.0,
                 pixels: cell_pixels as f32,
             };
             let ground = if lit[y][x] { colors::WHITE } else { HIDDEN };
@@ -40,7 +41,11 @@ pub(super) fn picture(
             if state.position == place {
                 tile.agent(state.direction);
                 if !state.carrying.is_empty() {
-                    tile.small(state.carrying);
+                    // What it carries, small in the corner.
+                    tile.left += 0.5;
+                    tile.top += 0.48;
+                    tile.scale = 0.5;
+                    tile.cell(state.carrying, colors::WHITE);
                 }
             }
         }
@@ -87,12 +92,13 @@ struct Tile<'a> {
     canvas: &'a mut Canvas,
     left: f64,
     top: f64,
+    scale: f64,
     pixels: f32,
 }
 
 impl Tile<'_> {
     fn at(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        [self.left + x, self.top + y]
+        [self.left + x * self.scale, self.top + y * self.scale]
     }
     fn rectangle(&mut self, a: [f64; 2], b: [f64; 2], color: Rgb) {
         let (a, b) = (self.at(a), self.at(b));
@@ -100,7 +106,7 @@ impl Tile<'_> {
     }
     fn disc(&mut self, center: [f64; 2], radius: f64, color: Rgb) {
         let center = self.at(center);
-        self.canvas.disc(center, radius, color);
+        self.canvas.disc(center, radius * self.scale, color);
     }
     fn line(&mut self, points: &[[f64; 2]], width: f32, color: Rgb) {
         let points: Vec<_> = points.iter().map(|&point| self.at(point)).collect();
@@ -173,20 +179,5 @@ impl Tile<'_> {
         let triangle = [[-0.38, -0.32], [0.4, 0.0], [-0.38, 0.32]].map(corner);
         let triangle = triangle.map(|point| self.at(point));
         self.canvas.polygon(&triangle, colors::BLACK);
-    }
-
-    /// What the agent carries, in the corner of its cell.
-    fn small(&mut self, cell: Cell) {
-        let color = rgb(cell.color());
-        self.rectangle([0.56, 0.52], [0.98, 0.98], colors::WHITE);
-        match cell.kind() {
-            Kind::Key => {
-                self.disc([0.68, 0.75], 0.1, color);
-                self.rectangle([0.68, 0.71], [0.95, 0.79], color);
-                self.rectangle([0.87, 0.75], [0.95, 0.88], color);
-            }
-            Kind::Ball => self.disc([0.77, 0.75], 0.15, color),
-            _ => self.rectangle([0.64, 0.6], [0.92, 0.88], color),
-        }
     }
 }

@@ -19,17 +19,9 @@ const MAX_OBJECTS: usize = 36;
 /// Draws of a description before the layout is given up.
 const TRIES: usize = 101;
 
-/// Checks that things find places, and ways between them, without many draws.
-fn check_room(
-    room_size: usize,
-    smallest: usize,
-    key: &str,
-    objects: usize,
-    most: usize,
-) -> Result<()> {
-    check_range("room_size", room_size, smallest..=MAX_SIDE)?;
-    let fit = (room_size - 2).pow(2) / 3;
-    check_range(key, objects, 1..=fit.min(most))
+/// Most things in a room, so that there are ways between them without many draws; `most` at most.
+fn most_things(room_size: usize, most: usize) -> usize {
+    ((room_size - 2).pow(2) / 3).min(most)
 }
 
 /// Things in the room: any, or all different.
@@ -202,13 +194,9 @@ level! {
 
 impl Level for GoToRedBall {
     fn check(&self) -> Result<()> {
-        check_room(
-            self.room_size,
-            5,
-            "num_distractors",
-            self.num_distractors + 1,
-            MAX_OBJECTS,
-        )
+        check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
+        let most = most_things(self.room_size, MAX_OBJECTS) - 1;
+        check_range("num_distractors", self.num_distractors, 0..=most)
     }
     fn size(&self) -> [usize; 2] {
         [self.room_size; 2]
@@ -270,13 +258,9 @@ level! {
 
 impl Level for GoToLocal {
     fn check(&self) -> Result<()> {
-        check_room(
-            self.room_size,
-            5,
-            "num_objects",
-            self.num_objects,
-            MAX_OBJECTS,
-        )
+        check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
+        let most = most_things(self.room_size, MAX_OBJECTS);
+        check_range("num_objects", self.num_objects, 1..=most)
     }
     fn size(&self) -> [usize; 2] {
         [self.room_size; 2]
@@ -427,14 +411,9 @@ level! {
 
 impl Level for PutNextLocal {
     fn check(&self) -> Result<()> {
-        check_range("num_objects", self.num_objects, 2..=MAX_DIFFERENT)?;
-        check_room(
-            self.room_size,
-            5,
-            "num_objects",
-            self.num_objects,
-            MAX_DIFFERENT,
-        )
+        check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
+        let most = most_things(self.room_size, MAX_DIFFERENT);
+        check_range("num_objects", self.num_objects, 2..=most)
     }
     fn size(&self) -> [usize; 2] {
         [self.room_size; 2]
