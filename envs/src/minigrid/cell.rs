@@ -136,7 +136,6 @@ const MARKS: u32 = 12;
 pub struct Cell(u16);
 
 impl Cell {
-    pub(super) const UNSEEN: Self = Self(0);
     /// Nothing.
     pub const EMPTY: Self = Self(Kind::Empty as u16);
     /// A wall.
@@ -235,6 +234,12 @@ impl Cell {
     /// Whether both are of the same kind and colour, however they stand and whatever they hold.
     pub const fn looks_like(self, other: Self) -> bool {
         self.kind_index() == other.kind_index() && self.color_index() == other.color_index()
+    }
+
+    /// This cell for the mask 255, an unseen one for 0.
+    #[inline]
+    pub(super) const fn masked(self, mask: u8) -> Self {
+        Self(self.0 & (mask as i8 as u16))
     }
 
     /// Whether the agent can stand here.

@@ -24,8 +24,8 @@ pub(super) fn picture(
     let cell_pixels = (FRAME / columns.max(rows)).min(32);
     let mut canvas = Canvas::grid(columns, rows, cell_pixels as u32);
     let lit = lit(state, through_walls);
-    for y in 0..rows.min(MAX_SIDE) {
-        for x in 0..columns.min(MAX_SIDE) {
+    for (y, row) in lit.iter().enumerate().take(rows) {
+        for (x, &lit) in row.iter().enumerate().take(columns) {
             let place = [x as i8, y as i8];
             let mut tile = Tile {
                 canvas: &mut canvas,
@@ -34,7 +34,7 @@ pub(super) fn picture(
                 scale: 1.0,
                 pixels: cell_pixels as f32,
             };
-            let ground = if lit[y][x] { colors::WHITE } else { HIDDEN };
+            let ground = if lit { colors::WHITE } else { HIDDEN };
             tile.rectangle([0.0, 0.0], [1.0, 1.0], LINE);
             tile.rectangle([0.0, 0.0], [0.96, 0.96], ground);
             tile.cell(state.grid.get(place), ground);
@@ -56,11 +56,15 @@ pub(super) fn picture(
 /// Which cells of the grid the agent sees, `[row][column]`.
 fn lit(state: &MiniGridState, through_walls: bool) -> [[bool; MAX_SIDE]; MAX_SIDE] {
     let view = look(&state.grid, state.position, state.direction);
-    let seen = if through_walls { !0 } else { visible(&view) };
+    let seen = if through_walls {
+        [!0; VIEW_SIDE]
+    } else {
+        visible(&view)
+    };
     let turned = |turns: u8| DIRECTIONS[usize::from(state.direction.wrapping_add(turns) & 3)];
     let (ahead, right) = (turned(0), turned(1));
     let mut lit = [[false; MAX_SIDE]; MAX_SIDE];
-    for i in (0..VIEW_CELLS).filter(|i| seen >> i & 1 == 1) {
+    for i in (0..VIEW_CELLS).filter(|i| seen[i / VIEW_SIDE] >> (i % VIEW_SIDE) & 1 == 1) {
         let far = (VIEW_SIDE - 1 - i / VIEW_SIDE) as i8;
         let aside = (i % VIEW_SIDE) as i8 - 3;
         let along = |axis: usize| {

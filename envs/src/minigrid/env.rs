@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step};
+use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
 
 use super::draft::Draft;
+use super::grid::MAX_SIDE;
 use super::mission::{MISSION_WORDS, VOCABULARY};
 use super::state::{Action, MiniGridState, Outcome};
 use super::view::{VIEW_CELLS, VIEW_SIDE};
@@ -132,6 +133,9 @@ impl MiniGrid {
     /// [`Error::Config`] if an option of the level is not accepted.
     pub fn new<L: Level + Clone + 'static>(level: &L) -> Result<Self> {
         level.check()?;
+        for side in level.size() {
+            check_range("size", side, 1..=MAX_SIDE)?;
+        }
         let shown = level.shown();
         if !shown.mission && !level.has_one_mission() {
             let what = "false in a level whose mission changes; give true";

@@ -60,34 +60,35 @@ fn inside(start: isize, sign: isize, size: isize) -> std::ops::Range<usize> {
     low.clamp(0, 7) as usize..high.clamp(0, 7) as usize
 }
 
-/// Which cells of a view can be seen, bit `7 * row + column` each: MiniGrid's own flood, which is no line of sight.
+/// A row of a view in bits, column `i` in bit `i`.
+type Bits = u64;
+const ROW: Bits = 0x7f;
+
+/// Which cells of a view can be seen, row by row: MiniGrid's own flood, which is no line of sight.
 ///
 /// From the agent's row upwards, light spreads along each row to the right and then to the left. Every cell that is
 /// lit and hides nothing lights its neighbour on that side, and the cells above both.
-pub(super) fn visible(view: &[Cell; VIEW_CELLS]) -> u64 {
-    const ROW: u32 = 0x7f;
-    let mut seen = 0;
+pub(super) fn visible(view: &[Cell; VIEW_CELLS]) -> [Bits; VIEW_SIDE] {
+    // One byte a cell, and one more, so that every row has eight.
+    let mut clear = [0_u8; VIEW_CELLS + 1];
+    for (byte, cell) in clear.iter_mut().zip(view) {
+        *byte = u8::from(!cell.hides());
+    }
+    let mut seen = [0; VIEW_SIDE];
     let mut lit = 1 << (VIEW_SIDE / 2);
     for row in (0..VIEW_SIDE).rev() {
-        let cells = &view[row * VIEW_SIDE..][..VIEW_SIDE];
-        let clear = cells
-            .iter()
-            .enumerate()
-            .fold(0, |bits, (i, cell)| bits | u32::from(!cell.hides()) << i);
-        let mut above = 0;
+        let clear = gather_bits(&clear[row * VIEW_SIDE..][..8]);
         // To the right: clear cells carry on, doubling the reach each time.
-        let mut from = lit & clear;
-        let mut way = clear;
+        let (mut from, mut way) = (lit & clear, clear);
         for reach in [1, 2, 4] {
             from |= way & (from << reach);
             way &= way << reach;
         }
         from &= ROW >> 1;
         lit |= from << 1;
-        above |= from | from << 1;
+        let mut above = from | from << 1;
         // And back to the left.
-        let mut from = lit & clear;
-        let mut way = clear;
+        let (mut from, mut way) = (lit & clear, clear);
         for reach in [1, 2, 4] {
             from |= way & (from >> reach);
             way &= way >> reach;
@@ -95,22 +96,42 @@ pub(super) fn visible(view: &[Cell; VIEW_CELLS]) -> u64 {
         from &= ROW & !1;
         lit |= from >> 1;
         above |= from | from >> 1;
-        seen |= u64::from(lit) << (row * VIEW_SIDE);
+        seen[row] = lit;
         lit = above;
     }
     seen
 }
 
+/// The lowest bits of the first seven of eight bytes.
+#[inline]
+fn gather_bits(bytes: &[u8]) -> Bits {
+    let bytes: [u8; 8] = bytes.try_into().expect("eight bytes");
+    // Each byte's bit meets the one factor that carries it to its place among the highest eight.
+    (u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) & ROW
+}
+
+/// A byte for each bit: 255 for those that are set, otherwise 0.
+#[inline]
+fn scatter_bits(bits: Bits) -> [u8; 8] {
+    // Every byte keeps its own bit of a copy of all seven; adding 127 carries it to the highest.
+    let own = bits.wrapping_mul(0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+    let set = own + 0x7f7f_7f7f_7f7f_7f7f;
+    ((set >> 7 & 0x0101_0101_0101_0101) * 255).to_le_bytes()
+}
+
 /// Makes what cannot be seen unseen.
 #[inline]
 pub(super) fn hide(view: &mut [Cell; VIEW_CELLS], through_walls: bool) {
-    if !through_walls {
-        let visible = visible(view);
-        for (i, cell) in view.iter_mut().enumerate() {
-            if visible >> i & 1 == 0 {
-                *cell = Cell::UNSEEN;
-            }
-        }
+    if through_walls {
+        return;
+    }
+    let mut masks = [0_u8; VIEW_CELLS + 1];
+    // Each row's eighth byte is overwritten by the next.
+    for (row, &bits) in visible(view).iter().enumerate() {
+        masks[row * VIEW_SIDE..][..8].copy_from_slice(&scatter_bits(bits));
+    }
+    for (cell, &mask) in view.iter_mut().zip(&masks) {
+        *cell = cell.masked(mask);
     }
 }
 
@@ -156,7 +177,7 @@ mod tests {
     use crate::minigrid::Door;
 
     /// The flood as its description says it, cell by cell.
-    fn slow_flood(view: &[Cell; VIEW_CELLS]) -> u64 {
+    fn slow_flood(view: &[Cell; VIEW_CELLS]) -> [[bool; 7]; 7] {
         let mut lit = [[false; 7]; 7];
         lit[6][3] = true;
         for row in (0..7).rev() {
@@ -176,7 +197,11 @@ mod tests {
                 }
             }
         }
-        (0..49).fold(0, |bits, i| bits | u64::from(lit[i / 7][i % 7]) << i)
+        lit
+    }
+
+    fn fast_flood(view: &[Cell; VIEW_CELLS]) -> [[bool; 7]; 7] {
+        visible(view).map(|bits| std::array::from_fn(|i| bits >> i & 1 == 1))
     }
 
     #[test]
@@ -190,7 +215,18 @@ mod tests {
                 u if u > 0.95 => Cell::door(Color::Red, Door::Open),
                 _ => Cell::EMPTY,
             });
-            assert_eq!(visible(&view), slow_flood(&view), "{view:?}");
+            let lit = slow_flood(&view);
+            assert_eq!(fast_flood(&view), lit, "{view:?}");
+            let mut seen = view;
+            hide(&mut seen, false);
+            for (i, cell) in seen.into_iter().enumerate() {
+                let expected = if lit[i / 7][i % 7] {
+                    view[i]
+                } else {
+                    Cell::EMPTY.masked(0)
+                };
+                assert_eq!(cell, expected);
+            }
         }
     }
 
@@ -198,8 +234,8 @@ mod tests {
     fn an_agent_behind_walls_sees_itself_and_them() {
         let mut view = [Cell::WALL; VIEW_CELLS];
         view[OWN_CELL] = Cell::EMPTY;
-        let seen: Vec<usize> = (0..49).filter(|i| visible(&view) >> i & 1 == 1).collect();
-        assert_eq!(seen, [37, 38, 39, 44, 45, 46]);
+        let around = 0b001_1100;
+        assert_eq!(visible(&view), [0, 0, 0, 0, 0, around, around]);
     }
 
     #[test]

@@ -108,6 +108,7 @@ mod tests {
     use super::*;
     use thorndike_core::{Env, Seeds, Step};
 
+    use crate::minigrid::state::distances;
     use crate::minigrid::{Grid, MiniGrid};
 
     #[test]
@@ -135,10 +136,10 @@ mod tests {
         for _ in 0..500 {
             let before = state.places;
             env.step(&mut state, 0, &mut rng);
-            for i in 0..4 {
-                let [dx, dy] = crate::minigrid::state::distances(before[i], state.places[i]);
+            for (&before, &after) in before.iter().zip(&state.places).take(4) {
+                let [dx, dy] = distances(before, after);
                 assert!(dx <= 1 && dy <= 1 && dx + dy > 0);
-                assert_eq!(state.grid.get(state.places[i]).kind(), Kind::Ball);
+                assert_eq!(state.grid.get(after).kind(), Kind::Ball);
             }
             let balls = state.grid.cells().iter().filter(|c| c.kind() == Kind::Ball);
             assert_eq!(balls.count(), 4);
