@@ -78,24 +78,20 @@ pub(super) fn visible(view: &[Cell; VIEW_CELLS]) -> [Bits; VIEW_SIDE] {
     let mut lit = 1 << (VIEW_SIDE / 2);
     for row in (0..VIEW_SIDE).rev() {
         let clear = gather_bits(&clear[row * VIEW_SIDE..][..8]);
-        // To the right: clear cells carry on, doubling the reach each time.
-        let (mut from, mut way) = (lit & clear, clear);
+        let start = lit & clear;
+        // To the right: the carry of the sum runs through clear cells.
+        let right = clear & !(clear + start) | start;
+        // And back to the left, doubling the reach each time. What the way there has lit lies in the same runs of
+        // clear cells, so the start serves for both.
+        let (mut left, mut way) = (start, clear);
         for reach in [1, 2, 4] {
-            from |= way & (from << reach);
-            way &= way << reach;
-        }
-        from &= ROW >> 1;
-        lit |= from << 1;
-        let mut above = from | from << 1;
-        // And back to the left.
-        let (mut from, mut way) = (lit & clear, clear);
-        for reach in [1, 2, 4] {
-            from |= way & (from >> reach);
+            left |= way & (left >> reach);
             way &= way >> reach;
         }
-        from &= ROW & !1;
-        lit |= from >> 1;
-        above |= from | from >> 1;
+        // The cells at the ends light nothing beyond them.
+        let (right, left) = (right & (ROW >> 1), (right | left) & (ROW & !1));
+        let above = (right | right << 1) | (left | left >> 1);
+        lit |= right << 1 | left >> 1;
         seen[row] = lit;
         lit = above;
     }
