@@ -5,7 +5,7 @@ use crate::minigrid::levels::picked_up_target;
 use crate::minigrid::rooms::Rooms;
 use crate::minigrid::state::DIRECTIONS;
 use crate::minigrid::{
-    Action, Color, Draft, Kind, Level, Mark, MiniGridState, Mission, Outcome, level,
+    Action, Color, Draft, Kind, Level, Mark, MiniGridState, Mission, Outcome, Place, level,
 };
 
 /// Draws of a description before the layout is given up.
@@ -57,13 +57,7 @@ impl PickupLoc {
         for place in state.grid.places() {
             let cell = state.grid.get(place);
             let looks = cell.kind() == kind && color.is_none_or(|color| cell.color() == color);
-            let stands = side.is_none_or(|(_, turns)| {
-                let toward = DIRECTIONS[(direction + turns) % 4];
-                (0..2)
-                    .map(|axis| (place[axis] - position[axis]) * toward[axis])
-                    .sum::<i8>()
-                    > 0
-            });
+            let stands = side.is_none_or(|(_, turns)| lies(place, position, direction + turns));
             if looks && stands {
                 state.grid.set(place, cell.marked(Mark::Target));
             }
@@ -82,6 +76,13 @@ impl PickupLoc {
         }
         Some(())
     }
+}
+
+/// Whether `place` lies on the side of `position` that `direction` points to.
+fn lies(place: Place, position: Place, direction: usize) -> bool {
+    let toward = DIRECTIONS[direction % 4];
+    let along = |axis: usize| (place[axis] - position[axis]) * toward[axis];
+    along(0) + along(1) > 0
 }
 
 impl Level for PickupLoc {
@@ -105,5 +106,27 @@ impl Level for PickupLoc {
     }
     fn step(&self, state: &mut MiniGridState, action: Action, _: &mut Rng) -> Outcome {
         picked_up_target(state, action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_those_of_an_agent_that_looks_down() {
+        let (position, down) = ([4, 4], 1);
+        // Further right in the picture and above: on its left and behind it.
+        let found: Vec<String> = WHERE
+            .iter()
+            .filter(|(_, turns)| lies([6, 3], position, down + turns))
+            .map(|(words, _)| words.text())
+            .collect();
+        assert_eq!(found, ["on your left", "behind you"]);
+        let beside: Vec<bool> = WHERE
+            .iter()
+            .map(|(_, turns)| lies([4, 6], position, down + turns))
+            .collect();
+        assert_eq!(beside, [false, false, true, false], "straight ahead");
     }
 }
