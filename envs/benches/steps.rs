@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use thorndike_core::{Array, Env, EnvOptions, Seeds, SyncVectorEnv, VectorEnv};
 use thorndike_envs::arcade::{self, Game, MinAtar};
+use thorndike_envs::minigrid::{self, Level, MiniGrid};
 use thorndike_envs::{classic, grid};
 
 /// Steps in a run: 1 to 3 ms, less than a time slice of the operating system.
@@ -52,6 +53,12 @@ const SURE: Floor = Floor {
     cycles: 16.0 / 4.0,
     why: "16 operations of the look-up, 4 a cycle",
 };
+/// Cells of the view lie in the grid in any of four directions, so they are read one by one; what is written lies
+/// in rows.
+const VIEW: Floor = Floor {
+    cycles: 49.0 / 2.0 + 161.0 / 16.0,
+    why: "49 cells read, 2 a cycle; 161 bytes written, 16 a cycle",
+};
 /// 100 bytes a plane, and the draw for sticky buttons as above; moving a few cells is nothing beside them.
 fn planes<G: Game>() -> Floor {
     Floor {
@@ -83,12 +90,21 @@ fn main() {
     report_game::<arcade::Freeway>("minatar-freeway", clock);
     report_game::<arcade::Seaquest>("minatar-seaquest", clock);
     report_game::<arcade::SpaceInvaders>("minatar-space-invaders", clock);
+    report_level::<minigrid::Empty>("minigrid-empty", clock);
+    report_level::<minigrid::DoorKey>("minigrid-door-key", clock);
 }
 
 fn report_game<G: Game>(name: &str, clock: f64) {
     let env = || MinAtar::<G>::new(&Default::default()).expect("defaults are sound");
     for num_envs in [64, 1] {
         report(name, env(), num_envs, clock, &planes::<G>());
+    }
+}
+
+fn report_level<L: Level + Clone + Default + 'static>(name: &str, clock: f64) {
+    let env = || MiniGrid::new(&L::default()).expect("defaults are sound");
+    for num_envs in [1024, 64, 1] {
+        report(name, env(), num_envs, clock, &VIEW);
     }
 }
 

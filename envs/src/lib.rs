@@ -3,10 +3,11 @@
 //! - [`arcade`]: the five games of MinAtar, seen as planes of cells;
 //! - [`classic`]: control problems with continuous state;
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
-//! - [`table`]: other problems whose dynamics are known as a table;
-//! - [`probe`]: tiny problems that each test one ability of an agent.
+//! - [`minigrid`]: levels of MiniGrid and BabyAI, seen from within and with a mission in words;
+//! - [`probe`]: tiny problems that each test one ability of an agent;
+//! - [`table`]: other problems whose dynamics are known as a table.
 //!
-//! Dynamics, rewards and time limits are those of Gymnasium, bsuite and MinAtar, and are checked against
+//! Dynamics, rewards and time limits are those of Gymnasium, bsuite, MinAtar and MiniGrid, and are checked against
 //! recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
 //! observations, its rewards, how episodes start and end, its configuration, and its reference.
 //!
@@ -25,15 +26,28 @@ pub mod arcade;
 pub mod canvas;
 pub mod classic;
 pub mod grid;
+pub mod minigrid;
 pub mod probe;
 pub mod table;
 
+use minigrid::MiniGrid;
 use thorndike_core::Registry;
 
 /// Adds every environment of this crate to `registry`.
 pub fn register(registry: Registry) -> Registry {
     registry
         .env("acrobot", classic::Acrobot::new)
+        .env("babyai-go-to-local", MiniGrid::new::<minigrid::GoToLocal>)
+        .env("babyai-go-to-obj", MiniGrid::new::<minigrid::GoToObj>)
+        .env(
+            "babyai-go-to-red-ball",
+            MiniGrid::new::<minigrid::GoToRedBall>,
+        )
+        .env("babyai-pickup-loc", MiniGrid::new::<minigrid::PickupLoc>)
+        .env(
+            "babyai-put-next-local",
+            MiniGrid::new::<minigrid::PutNextLocal>,
+        )
         .finite_env("bandit", probe::Bandit::new)
         .finite_env("blackjack", table::Blackjack::new)
         .env("cart-pole", classic::CartPole::new)
@@ -54,6 +68,42 @@ pub fn register(registry: Registry) -> Registry {
         .env(
             "minatar-space-invaders",
             arcade::MinAtar::<arcade::SpaceInvaders>::new,
+        )
+        .env(
+            "minigrid-blocked-unlock-pickup",
+            MiniGrid::new::<minigrid::BlockedUnlockPickup>,
+        )
+        .env("minigrid-crossing", MiniGrid::new::<minigrid::Crossing>)
+        .env("minigrid-dist-shift", MiniGrid::new::<minigrid::DistShift>)
+        .env("minigrid-door-key", MiniGrid::new::<minigrid::DoorKey>)
+        .env(
+            "minigrid-dynamic-obstacles",
+            MiniGrid::new::<minigrid::DynamicObstacles>,
+        )
+        .env("minigrid-empty", MiniGrid::new::<minigrid::Empty>)
+        .env("minigrid-fetch", MiniGrid::new::<minigrid::Fetch>)
+        .env("minigrid-four-rooms", MiniGrid::new::<minigrid::FourRooms>)
+        .env("minigrid-go-to-door", MiniGrid::new::<minigrid::GoToDoor>)
+        .env(
+            "minigrid-key-corridor",
+            MiniGrid::new::<minigrid::KeyCorridor>,
+        )
+        .env("minigrid-lava-gap", MiniGrid::new::<minigrid::LavaGap>)
+        .env("minigrid-memory", MiniGrid::new::<minigrid::Memory>)
+        .env("minigrid-multi-room", MiniGrid::new::<minigrid::MultiRoom>)
+        .env(
+            "minigrid-obstructed-maze",
+            MiniGrid::new::<minigrid::ObstructedMaze>,
+        )
+        .env("minigrid-put-near", MiniGrid::new::<minigrid::PutNear>)
+        .env(
+            "minigrid-red-blue-doors",
+            MiniGrid::new::<minigrid::RedBlueDoors>,
+        )
+        .env("minigrid-unlock", MiniGrid::new::<minigrid::Unlock>)
+        .env(
+            "minigrid-unlock-pickup",
+            MiniGrid::new::<minigrid::UnlockPickup>,
         )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)

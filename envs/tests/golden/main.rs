@@ -10,6 +10,7 @@
 mod classic;
 mod grid;
 mod minatar;
+mod minigrid;
 mod numpy;
 mod probe;
 mod records;
