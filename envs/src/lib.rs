@@ -21,9 +21,11 @@
 //! ```
 
 pub mod arcade;
+mod block;
 pub mod canvas;
 pub mod classic;
 pub mod grid;
+mod math;
 pub mod probe;
 
 use thorndike_core::Registry;
