@@ -23,9 +23,11 @@
 //! ```
 
 pub mod arcade;
+mod block;
 pub mod canvas;
 pub mod classic;
 pub mod grid;
+mod math;
 pub mod minigrid;
 pub mod probe;
 pub mod table;

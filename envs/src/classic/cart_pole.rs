@@ -6,8 +6,8 @@ use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Status, Step, c
 
 use crate::canvas::{Canvas, colors};
 
-/// Rows that step together; 16 were measured to be faster than 8 and 64.
-const BLOCK: usize = 16;
+use crate::block::{self, Block};
+use crate::math::sin_cos_lanes;
 
 /// `cart-pole`: keep a pole upright on a cart by pushing the cart.
 ///
@@ -161,47 +161,55 @@ impl CartPole {
             config: config.clone(),
         })
     }
+}
 
+impl Block for CartPole {
     /// Steps `N` rows. The order of the operations is the reference's, to the last bit.
     ///
     /// First all sines and cosines, then all accelerations, then all moves: taken in turn, one row would
     /// wait for the row before. Nothing branches on the state, which would be predicted wrong.
-    #[inline]
-    fn push<const N: usize>(
+    #[inline(always)]
+    fn step_block<const N: usize>(
         &self,
         states: &mut [CartPoleState; N],
         actions: &[usize; N],
         steps: &mut [Step; N],
     ) {
         let config = &self.config;
-        let forces = [-config.force_n, config.force_n];
-        let mut force = [0.0; N];
-        let mut omega = [0.0; N];
-        let mut sin = [0.0; N];
-        let mut cos = [0.0; N];
+        assert!(
+            actions.iter().fold(true, |all, &action| all & (action < 2)),
+            "an action of cart-pole is 0 or 1"
+        );
+        let mut angle = [0.0; N];
         for i in 0..N {
-            force[i] = forces[actions[i]];
-            omega[i] = states[i].angular_velocity;
-            (sin[i], cos[i]) = states[i].angle.sin_cos();
+            angle[i] = states[i].angle;
         }
+        let (sin, cos) = sin_cos_lanes(&angle);
         let mut acceleration = [0.0; N];
         let mut turn = [0.0; N];
         for i in 0..N {
-            let push =
-                (force[i] + self.pole_moment * (omega[i] * omega[i]) * sin[i]) / self.total_mass;
+            let force = if actions[i] == 1 {
+                config.force_n
+            } else {
+                -config.force_n
+            };
+            let omega = states[i].angular_velocity;
+            let push = (force + self.pole_moment * (omega * omega) * sin[i]) / self.total_mass;
             let share = config.pole_mass_kg * (cos[i] * cos[i]) / self.total_mass;
             turn[i] = (config.gravity * sin[i] - cos[i] * push)
                 / (config.pole_half_length_m * (4.0 / 3.0 - share));
             acceleration[i] = push - self.pole_moment * turn[i] * cos[i] / self.total_mass;
         }
         let dt = config.time_step_s;
+        let old_speeds = config.kinematics_integrator == Integrator::Euler;
         for i in 0..N {
             let state = &mut states[i];
             let velocity = state.velocity + dt * acceleration[i];
-            let angular_velocity = omega[i] + dt * turn[i];
-            let (v, w) = match config.kinematics_integrator {
-                Integrator::Euler => (state.velocity, omega[i]),
-                Integrator::SemiImplicit => (velocity, angular_velocity),
+            let angular_velocity = state.angular_velocity + dt * turn[i];
+            let (v, w) = if old_speeds {
+                (state.velocity, state.angular_velocity)
+            } else {
+                (velocity, angular_velocity)
             };
             state.position += dt * v;
             state.velocity = velocity;
@@ -242,27 +250,17 @@ impl Env for CartPole {
 
     #[inline]
     fn step(&self, state: &mut CartPoleState, action: usize, _: &mut Rng) -> Step {
-        let mut step = [Step::running(0.0)];
-        self.push(std::array::from_mut(state), &[action], &mut step);
-        step[0]
+        block::step(self, state, action)
     }
 
     fn step_rows(
         &self,
         states: &mut [CartPoleState],
         actions: &[usize],
-        rngs: &mut [Rng],
+        _: &mut [Rng],
         steps: &mut [Step],
     ) {
-        let (blocks, states) = states.as_chunks_mut::<BLOCK>();
-        let (block_actions, actions) = actions.as_chunks();
-        let (block_steps, steps) = steps.as_chunks_mut();
-        for ((states, actions), steps) in blocks.iter_mut().zip(block_actions).zip(block_steps) {
-            self.push(states, actions, steps);
-        }
-        for (((state, &action), rng), step) in states.iter_mut().zip(actions).zip(rngs).zip(steps) {
-            *step = self.step(state, action, rng);
-        }
+        block::step_rows(self, states, actions, steps);
     }
 
     #[inline]

@@ -1,8 +1,12 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{
+    Env, Error, NumpyRng, Picture, Result, Rng, Space, Status, Step, check_range,
+};
 
 use super::valley::Valley;
+use crate::block::{self, Block};
+use crate::math::cos_lanes;
 
 /// `mountain-car`: drive a weak car out of a valley by swinging back and forth.
 ///
@@ -107,6 +111,39 @@ impl MountainCar {
     }
 }
 
+impl Block for MountainCar {
+    #[inline(always)]
+    fn step_block<const N: usize>(
+        &self,
+        states: &mut [MountainCarState; N],
+        actions: &[usize; N],
+        steps: &mut [Step; N],
+    ) {
+        let config = &self.config;
+        let mut angle = [0.0; N];
+        for i in 0..N {
+            angle[i] = 3.0 * states[i].position;
+        }
+        let slope = cos_lanes(&angle);
+        for i in 0..N {
+            let MountainCarState { position, velocity } = &mut states[i];
+            let engine = (actions[i] as i32 as f64 - 1.0) * config.force;
+            let speed = *velocity + (engine + slope[i] * -config.gravity);
+            let speed = speed.clamp(-config.max_speed, config.max_speed);
+            *position = (*position + speed).clamp(config.min_position, config.max_position);
+            let at_wall = (*position == config.min_position) & (speed < 0.0);
+            *velocity = if at_wall { 0.0 } else { speed };
+            let at_goal = (*position >= config.goal_position) & (*velocity >= config.goal_velocity);
+            steps[i].reward = -1.0;
+            steps[i].status = if at_goal {
+                Status::Terminated
+            } else {
+                Status::Running
+            };
+        }
+    }
+}
+
 impl Env for MountainCar {
     type State = MountainCarState;
     type Obs = f32;
@@ -137,22 +174,18 @@ impl Env for MountainCar {
         })
     }
 
-    #[inline]
     fn step(&self, state: &mut MountainCarState, action: usize, _: &mut Rng) -> Step {
-        let config = &self.config;
-        let MountainCarState { position, velocity } = state;
-        let engine = (action as f64 - 1.0) * config.force;
-        *velocity += engine + (3.0 * *position).cos() * -config.gravity;
-        *velocity = velocity.clamp(-config.max_speed, config.max_speed);
-        *position = (*position + *velocity).clamp(config.min_position, config.max_position);
-        if *position == config.min_position && *velocity < 0.0 {
-            *velocity = 0.0;
-        }
-        if *position >= config.goal_position && *velocity >= config.goal_velocity {
-            Step::terminal(-1.0)
-        } else {
-            Step::running(-1.0)
-        }
+        block::step(self, state, action)
+    }
+
+    fn step_rows(
+        &self,
+        states: &mut [MountainCarState],
+        actions: &[usize],
+        _: &mut [Rng],
+        steps: &mut [Step],
+    ) {
+        block::step_rows(self, states, actions, steps);
     }
 
     #[inline]
@@ -194,7 +227,7 @@ impl MountainCar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thorndike_core::{Seeds, Status, check_env};
+    use thorndike_core::{Seeds, check_env};
 
     fn car(config: MountainCarConfig) -> MountainCar {
         MountainCar::new(&config).unwrap()
