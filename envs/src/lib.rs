@@ -25,20 +25,25 @@ pub mod canvas;
 pub mod classic;
 pub mod grid;
 pub mod probe;
+#[cfg(test)]
+mod score;
 
 use thorndike_core::Registry;
 
 /// Adds every environment of this crate to `registry`.
 pub fn register(registry: Registry) -> Registry {
     registry
+        .env("autoencode", probe::Autoencode::new)
         .finite_env("bandit", probe::Bandit::new)
         .env("cart-pole", classic::CartPole::new)
         .env("cart-pole-bins", classic::cart_pole_bins)
+        .env("cart-pole-position-only", probe::CartPolePositionOnly::new)
         .env("catch", probe::Catch::new)
         .finite_env("cliff-walking", grid::CliffWalking::new)
         .finite_env("corridor", probe::Corridor::new)
         .env("deep-sea", probe::DeepSea::new)
         .finite_env("deep-sea-tabular", probe::TabularDeepSea::new)
+        .env("discounting-chain", probe::DiscountingChain::new)
         .finite_env("frozen-lake", grid::FrozenLake::new)
         .env("memory-chain", probe::MemoryChain::new)
         .env("minatar-asterix", arcade::MinAtar::<arcade::Asterix>::new)
@@ -51,6 +56,10 @@ pub fn register(registry: Registry) -> Registry {
         )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)
+        .env("repeat-first", probe::RepeatFirst::new)
+        .env("repeat-previous", probe::RepeatPrevious::new)
+        .env("t-maze", probe::TMaze::new)
         .finite_env("taxi", grid::Taxi::new)
         .env("taxi-fickle", grid::FickleTaxi::new)
+        .env("umbrella-chain", probe::UmbrellaChain::new)
 }
