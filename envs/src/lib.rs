@@ -3,10 +3,11 @@
 //! - [`arcade`]: the five games of MinAtar, seen as planes of cells;
 //! - [`classic`]: control problems with continuous state;
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
-//! - [`probe`]: tiny problems that each test one ability of an agent.
+//! - [`probe`]: tiny problems that each test one ability of an agent;
+//! - [`senses`]: problems seen as pictures or read as text.
 //!
-//! Dynamics, rewards and time limits are those of Gymnasium, bsuite and MinAtar, and are checked against
-//! recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
+//! Dynamics, rewards and time limits are those of Gymnasium, bsuite, POPGym and MinAtar where they have the
+//! problem, and are checked against recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
 //! observations, its rewards, how episodes start and end, its configuration, and its reference.
 //!
 //! To add an environment: one file in the folder where it belongs, and one line in [`register`].
@@ -27,6 +28,7 @@ pub mod grid;
 pub mod probe;
 #[cfg(test)]
 mod score;
+pub mod senses;
 
 use thorndike_core::Registry;
 
@@ -38,6 +40,7 @@ pub fn register(registry: Registry) -> Registry {
         .env("cart-pole", classic::CartPole::new)
         .env("cart-pole-bins", classic::cart_pole_bins)
         .env("cart-pole-position-only", probe::CartPolePositionOnly::new)
+        .env("cart-pole-pixels", senses::CartPolePixels::new)
         .env("catch", probe::Catch::new)
         .finite_env("cliff-walking", grid::CliffWalking::new)
         .finite_env("corridor", probe::Corridor::new)
@@ -56,6 +59,7 @@ pub fn register(registry: Registry) -> Registry {
         )
         .env("mountain-car", classic::MountainCar::new)
         .env("mountain-car-bins", classic::mountain_car_bins)
+        .env("mountain-car-pixels", senses::MountainCarPixels::new)
         .env("repeat-first", probe::RepeatFirst::new)
         .env("repeat-previous", probe::RepeatPrevious::new)
         .env("t-maze", probe::TMaze::new)

@@ -90,7 +90,7 @@ const OUTLINES: [&[[f64; 2]]; 4] = [
     &[[-32.0, -9.0], [0.0, -16.0], [32.0, -9.0], [0.0, 38.0]],
 ];
 /// The foot of the black suits.
-const FOOT: &[[f64; 2]] = &[[0.0, 0.0], [12.0, 40.0], [-12.0, 40.0]];
+const FOOT: &[[f64; 2]] = &[[0.0, -12.0], [12.0, 40.0], [-12.0, 40.0]];
 
 fn draw_suit(canvas: &mut Canvas, suit: u8) {
     let middle = |[x, y]: [f64; 2]| [80.0 + x, 86.0 + y];
