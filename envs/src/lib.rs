@@ -46,6 +46,7 @@ pub fn register(registry: Registry) -> Registry {
         .finite_env("corridor", probe::Corridor::new)
         .env("deep-sea", probe::DeepSea::new)
         .finite_env("deep-sea-tabular", probe::TabularDeepSea::new)
+        .env("digit-maze", senses::DigitMaze::new)
         .env("discounting-chain", probe::DiscountingChain::new)
         .finite_env("frozen-lake", grid::FrozenLake::new)
         .env("memory-chain", probe::MemoryChain::new)

@@ -1,8 +1,12 @@
 //! Problems seen as pictures or read as text, for agents with trained feature extractors.
 
 mod cart_pole_pixels;
+mod digit_maze;
+mod images;
 mod mountain_car_pixels;
 mod raster;
 
 pub use cart_pole_pixels::CartPolePixels;
+pub use digit_maze::{DigitMaze, DigitMazeConfig, DigitMazeState, View};
+pub use images::{ImageSource, Images, Split};
 pub use mountain_car_pixels::MountainCarPixels;
