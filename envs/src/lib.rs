@@ -63,8 +63,10 @@ pub fn register(registry: Registry) -> Registry {
         .env("mountain-car-pixels", senses::MountainCarPixels::new)
         .env("repeat-first", probe::RepeatFirst::new)
         .env("repeat-previous", probe::RepeatPrevious::new)
+        .env("spot", senses::Spot::new)
         .env("t-maze", probe::TMaze::new)
         .finite_env("taxi", grid::Taxi::new)
         .env("taxi-fickle", grid::FickleTaxi::new)
+        .env("text-world", senses::TextWorld::new)
         .env("umbrella-chain", probe::UmbrellaChain::new)
 }

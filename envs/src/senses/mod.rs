@@ -4,9 +4,14 @@ mod cart_pole_pixels;
 mod digit_maze;
 mod images;
 mod mountain_car_pixels;
+mod phrases;
 mod raster;
+pub mod spot;
+mod text_world;
 
 pub use cart_pole_pixels::CartPolePixels;
 pub use digit_maze::{DigitMaze, DigitMazeConfig, DigitMazeState, View};
 pub use images::{ImageSource, Images, Split};
 pub use mountain_car_pixels::MountainCarPixels;
+pub use spot::{Spot, SpotConfig, SpotState};
+pub use text_world::{Goal, Place, TextWorld, TextWorldConfig, TextWorldState};
