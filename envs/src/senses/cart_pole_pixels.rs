@@ -102,7 +102,7 @@ impl Env for CartPolePixels {
         let (sin, cos) = state.angle.sin_cos();
         let tip = [x + POLE * sin as f32, AXLE - POLE * cos as f32];
         obs.fill(0);
-        FRAME.rectangle([0.0, TRACK, SIDE as f32, TRACK + 2.0], grey(obs, 90));
+        obs[TRACK as usize * SIDE..][..2 * SIDE].fill(90);
         FRAME.rectangle([x - 8.0, AXLE - 1.0, x + 8.0, TRACK - 1.0], grey(obs, 160));
         FRAME.line([x, AXLE], tip, 3.0, grey(obs, 255));
     }

@@ -2,7 +2,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
 
-use super::images::{ImageSource, Images, PIXELS, SIDE, Split};
+use super::Split;
+use super::images::{ImageSource, Images, PIXELS, SIDE};
 use super::raster::{Frame, magnified};
 
 /// The largest grid.

@@ -9,6 +9,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Error, Result, Rng, Seeds};
 
+use super::Split;
 use super::raster::{Frame, blend, grey};
 
 /// Width and height of an image.
@@ -41,19 +42,6 @@ pub enum ImageSource {
         /// IDX file of their labels, `u8`.
         labels: PathBuf,
     },
-}
-
-/// A part of what can be shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// What agents are trained with.
-    #[default]
-    Train,
-    /// What is held back for evaluation.
-    HeldBack,
-    /// Everything.
-    All,
 }
 
 /// Labelled grey images of 28 x 28 pixels.
@@ -369,8 +357,8 @@ fn draw_digit(digit: usize, rng: &mut Rng, image: &mut [u8]) {
         frame.line(from, to, thickness, grey(image, ink));
         from = to;
     }
-    for pixel in image {
-        blend(pixel, rng.random(), 0.12 * rng.random::<f32>());
+    for pixel in image.chunks_exact_mut(1) {
+        blend(pixel, rng.random(), &[rng.random_range(0..16)]);
     }
 }
 

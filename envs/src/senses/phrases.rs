@@ -1,6 +1,6 @@
 //! What `text-world` says: sentences with the same meaning, in words that share one vocabulary.
 
-use super::images::Split;
+use super::Split;
 
 /// Rooms, row by row.
 pub(super) const ROOMS: [&str; 6] = ["kitchen", "hall", "library", "cellar", "garden", "attic"];
@@ -320,7 +320,7 @@ impl<'a> Writer<'a> {
     pub(super) fn say(&mut self, say: Say, about: About) {
         let phrases = self.phrases;
         let sentences = &phrases.sentences[say as usize];
-        let choice = (self.wording & 31) as usize * sentences.len() >> 5;
+        let choice = ((self.wording & 31) as usize * sentences.len()) >> 5;
         self.wording = self.wording.rotate_right(5);
         for &piece in &sentences[choice] {
             match piece {

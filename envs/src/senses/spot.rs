@@ -84,15 +84,16 @@ impl Object {
 
     /// Whether its shape covers the point (`x`, `y`).
     pub fn covers(&self, x: f32, y: f32) -> bool {
-        let distance = match self.class % 5 {
-            0 => disc,
-            1 => square,
-            2 => triangle,
-            3 => cross,
-            _ => ring,
-        };
+        let (x, y) = (x - f32::from(self.x), y - f32::from(self.y));
         let radius = f32::from(self.radius);
-        distance(x - f32::from(self.x), y - f32::from(self.y), radius) < 0.0
+        let distance = match self.class % 5 {
+            0 => disc(x, y, radius),
+            1 => square(x, y, radius),
+            2 => triangle(x, y, radius),
+            3 => cross(x, y, radius),
+            _ => ring(x, y, radius),
+        };
+        distance < 0.0
     }
 
     fn draw(&self, pixels: &mut [u8]) {
@@ -141,13 +142,11 @@ fn ring(x: f32, y: f32, radius: f32) -> f32 {
 }
 
 /// A closure for [`Frame`]'s shapes: draws in `ink` on three planes.
-fn paint(pixels: &mut [u8], ink: Rgb) -> impl FnMut(usize, f32) {
-    let (red, rest) = pixels.split_at_mut(SIDE * SIDE);
-    let (green, blue) = rest.split_at_mut(SIDE * SIDE);
-    move |at, cover| {
-        blend(&mut red[at], ink[0], cover);
-        blend(&mut green[at], ink[1], cover);
-        blend(&mut blue[at], ink[2], cover);
+fn paint(pixels: &mut [u8], ink: Rgb) -> impl FnMut(usize, &[i16]) {
+    move |at, covers| {
+        for (plane, ink) in pixels.chunks_exact_mut(SIDE * SIDE).zip(ink) {
+            blend(&mut plane[at..], ink, covers);
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, Picture, Result, Rng, Space, Step, check_range};
 
-use super::images::Split;
+use super::Split;
 use super::phrases::{About, OBJECTS, Phrases, ROOMS, Say, Writer};
 use crate::canvas::{Canvas, Rgb, colors};
 
