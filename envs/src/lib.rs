@@ -7,8 +7,9 @@
 //! - [`senses`]: problems seen as pictures or read as text.
 //!
 //! Dynamics, rewards and time limits are those of Gymnasium, bsuite, POPGym and MinAtar where they have the
-//! problem, and are checked against recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
-//! observations, its rewards, how episodes start and end, its configuration, and its reference.
+//! problem, and are checked against recorded episodes of them. Each environment's page says in this order:
+//! what it is, its actions, its observations, its rewards, how episodes start and end, its configuration, and
+//! its reference.
 //!
 //! To add an environment: one file in the folder where it belongs, and one line in [`register`].
 //!

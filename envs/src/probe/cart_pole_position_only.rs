@@ -25,10 +25,11 @@ use crate::classic::{CartPole, CartPoleConfig, CartPoleState};
 /// **Config**: [`CartPolePositionOnlyConfig`].
 ///
 /// # Reference
-/// Morad et al., *POPGym: Benchmarking Partially Observable Reinforcement Learning*, 2023, "Stateless Cartpole";
+/// Morad et al., *POPGym: Benchmarking Partially Observable Reinforcement Learning*, 2023, "Position Only CartPole";
 /// POPGym, `envs/position_only_cartpole.py`. Its easy, medium and hard versions last 200, 400 and 600 steps.
 ///
-/// Deviations: the observation space has no bounds, because ours bound both alike.
+/// Deviations: the observation space has no bounds, because ours bound both alike; steps after the end pay nothing,
+/// where POPGym's cost 1.
 #[derive(Clone, Debug)]
 pub struct CartPolePositionOnly {
     cart_pole: CartPole,

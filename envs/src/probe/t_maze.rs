@@ -36,8 +36,8 @@ use crate::canvas::{Canvas, colors};
 /// **Config**: [`TMazeConfig`].
 ///
 /// # Reference
-/// Bakker, *Reinforcement Learning with Long Short-Term Memory*, 2001, section 4, corridors of length 5 to 70; the
-/// noisy corridor is that of the same section.
+/// Bakker, *Reinforcement Learning with Long Short-Term Memory*, 2001: the T-maze with corridors of
+/// length 5 to 70, and its version with noisy observations.
 ///
 /// Deviations: the time limit.
 #[derive(Clone, Debug)]

@@ -36,7 +36,8 @@ const MOVES: [[isize; 2]; 4] = [[-1, 0], [0, 1], [1, 0], [0, -1]];
 ///
 /// **Reward**: 1 for reaching the goal; otherwise `-step_cost`, and `-trap_cost` more if the step ends on a trap.
 /// At the defaults random actions have a mean return of -1.01 ± 0.037 (5000 episodes), an oracle that knows the
-/// classes 0.9750 ± 0.0012 (5000 episodes).
+/// classes 0.9750 ± 0.0012 (5000 episodes). A walk to the nearest cell not yet entered, without looking, has
+/// 0.459 ± 0.006 (5000 episodes): the rest is for seeing.
 ///
 /// **Start**: cells of agent, goal and traps drawn without repetition; a picture drawn for each cell, of
 /// `goal_class`, `trap_class`, or any other class.
@@ -457,9 +458,38 @@ mod tests {
         assert_eq!((state.row, state.column), (2, 2));
     }
 
+    /// Goes to the nearest cell that it has not entered in this episode, whatever is there.
+    #[derive(Default)]
+    struct Blind {
+        cells: [[u32; MAX_SIZE]; MAX_SIZE],
+        entered: Vec<[u8; 2]>,
+    }
+
+    impl Blind {
+        fn act(&mut self, size: u8, state: &DigitMazeState) -> usize {
+            if self.cells != state.cells {
+                self.cells = state.cells;
+                self.entered.clear();
+            }
+            self.entered.push([state.row, state.column]);
+            let places = (0..size).flat_map(|row| (0..size).map(move |column| [row, column]));
+            let new = places.filter(|place| !self.entered.contains(place));
+            let away =
+                |place: &[u8; 2]| place[0].abs_diff(state.row) + place[1].abs_diff(state.column);
+            match new.min_by_key(away).unwrap() {
+                [row, _] if row < state.row => 0,
+                [row, _] if row > state.row => 2,
+                [_, column] if column > state.column => 1,
+                _ => 3,
+            }
+        }
+    }
+
     #[test]
     fn the_pages_figures_hold() {
         let env = maze(DigitMazeConfig::default());
+        let mut blind = Blind::default();
+        Score::of(&env, 5000, |state, _| blind.act(3, state)).agrees_with(0.459, 0.0063);
         Score::of_random(&env, 5000).agrees_with(-1.01, 0.037);
         Score::of(&env, 5000, |state, _| oracle(&env, state)).agrees_with(0.9750, 0.0012);
     }

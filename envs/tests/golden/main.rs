@@ -1,4 +1,4 @@
-//! Parity with recorded episodes and tables of Gymnasium, bsuite and POPGym, step for step.
+//! Parity with recorded episodes and tables of Gymnasium, bsuite, POPGym and MinAtar, step for step.
 //!
 //! The records lie in `tests/golden` of the repository and in the folder that `THORNDIKE_GOLDEN` names (a
 //! relative path starts at the workspace; default `../shared/golden`, passed over where there is none).
