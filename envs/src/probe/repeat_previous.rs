@@ -69,9 +69,9 @@ pub struct RepeatPreviousState {
 }
 
 impl RepeatPreviousState {
-    /// The suit of card `k`, counted back from the newest one, which is 1.
+    /// The suit of card `k` of 1 to 64, counted back from the newest one, which is 1.
     pub fn suit(&self, k: u32) -> u8 {
-        (self.history >> (2 * (k - 1)) & 3) as u8
+        (self.history >> (2 * (k.clamp(1, 64) - 1)) & 3) as u8
     }
 }
 

@@ -44,7 +44,8 @@ const MOVES: [[isize; 2]; 4] = [[-1, 0], [0, 1], [1, 0], [0, -1]];
 ///
 /// **End**: terminated on the goal; truncated after `20 * size` steps.
 ///
-/// **Config**: [`DigitMazeConfig`]. Evaluate with `split = "held-back"`: pictures that were not trained with.
+/// **Config**: [`DigitMazeConfig`], for instance `images = { folder = "data/fashion-mnist" }`. Evaluate with
+/// `split = "held-back"`: pictures that were not trained with.
 ///
 /// # Reference
 /// Our own. Pictures: files in the IDX format, such as MNIST (LeCun, Cortes and Burges, *The MNIST database of

@@ -231,7 +231,8 @@ fn read_idx(path: &Path, item: &[u32]) -> Result<Vec<u8>> {
             metadata.len()
         )));
     }
-    let mut data = Vec::with_capacity(bytes as usize);
+    // Of a compressed file it is not known before what is in it: room is taken as the bytes come.
+    let mut data = Vec::with_capacity(if zipped { 0 } else { bytes as usize });
     let read = reader.take(bytes + 1).read_to_end(&mut data);
     read.map_err(|e| wrong(format!("is cut short or damaged: {e}")))?;
     if data.len() as u64 != bytes {
