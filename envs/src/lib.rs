@@ -5,11 +5,13 @@
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
 //! - [`minigrid`]: levels of MiniGrid and BabyAI, seen from within and with a mission in words;
 //! - [`probe`]: tiny problems that each test one ability of an agent;
+//! - [`senses`]: problems seen as pictures or read as text;
 //! - [`table`]: other problems whose dynamics are known as a table.
 //!
-//! Dynamics, rewards and time limits are those of Gymnasium, bsuite, MinAtar and MiniGrid, and are checked against
-//! recorded episodes of them. Each environment's page says in this order: what it is, its actions, its
-//! observations, its rewards, how episodes start and end, its configuration, and its reference.
+//! Dynamics, rewards and time limits are those of Gymnasium, bsuite, POPGym, MinAtar and MiniGrid where they have
+//! the problem, and are checked against recorded episodes of them. Each environment's page says in this order:
+//! what it is, its actions, its observations, its rewards, how episodes start and end, its configuration, and its
+//! reference.
 //!
 //! To add an environment: one file in the folder where it belongs, and one line in [`register`].
 //!
@@ -30,6 +32,9 @@ pub mod grid;
 mod math;
 pub mod minigrid;
 pub mod probe;
+#[cfg(test)]
+mod score;
+pub mod senses;
 pub mod table;
 
 use minigrid::MiniGrid;
@@ -39,6 +44,7 @@ use thorndike_core::Registry;
 pub fn register(registry: Registry) -> Registry {
     registry
         .env("acrobot", classic::Acrobot::new)
+        .env("autoencode", probe::Autoencode::new)
         .env("babyai-go-to-local", MiniGrid::new::<minigrid::GoToLocal>)
         .env("babyai-go-to-obj", MiniGrid::new::<minigrid::GoToObj>)
         .env(
@@ -54,11 +60,15 @@ pub fn register(registry: Registry) -> Registry {
         .finite_env("blackjack", table::Blackjack::new)
         .env("cart-pole", classic::CartPole::new)
         .env("cart-pole-bins", classic::cart_pole_bins)
+        .env("cart-pole-pixels", senses::CartPolePixels::new)
+        .env("cart-pole-position-only", probe::CartPolePositionOnly::new)
         .env("catch", probe::Catch::new)
         .finite_env("cliff-walking", grid::CliffWalking::new)
         .finite_env("corridor", probe::Corridor::new)
         .env("deep-sea", probe::DeepSea::new)
         .finite_env("deep-sea-tabular", probe::TabularDeepSea::new)
+        .env("digit-maze", senses::DigitMaze::new)
+        .env("discounting-chain", probe::DiscountingChain::new)
         .finite_env("frozen-lake", grid::FrozenLake::new)
         .finite_env("garnet", table::Garnet::new)
         .finite_env("gridworld", grid::GridWorld::new)
@@ -113,7 +123,14 @@ pub fn register(registry: Registry) -> Registry {
             "mountain-car-continuous",
             classic::MountainCarContinuous::new,
         )
+        .env("mountain-car-pixels", senses::MountainCarPixels::new)
         .env("pendulum", classic::Pendulum::new)
+        .env("repeat-first", probe::RepeatFirst::new)
+        .env("repeat-previous", probe::RepeatPrevious::new)
+        .env("spot", senses::Spot::new)
+        .env("t-maze", probe::TMaze::new)
         .finite_env("taxi", grid::Taxi::new)
         .env("taxi-fickle", grid::FickleTaxi::new)
+        .env("text-world", senses::TextWorld::new)
+        .env("umbrella-chain", probe::UmbrellaChain::new)
 }

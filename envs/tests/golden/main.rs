@@ -1,4 +1,4 @@
-//! Parity with recorded episodes and tables of Gymnasium and bsuite, step for step.
+//! Parity with recorded episodes and tables of Gymnasium, bsuite, POPGym and MinAtar, step for step.
 //!
 //! The records lie in `tests/golden` of the repository and in the folder that `THORNDIKE_GOLDEN` names (a
 //! relative path starts at the workspace; default `../shared/golden`, passed over where there is none).
@@ -9,6 +9,7 @@
 
 mod classic;
 mod grid;
+mod memory;
 mod minatar;
 mod minigrid;
 mod numpy;

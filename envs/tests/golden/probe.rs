@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use thorndike_core::{Env, Space, Status};
+use thorndike_core::{Env, Space, Status, Step};
 use thorndike_envs::probe::{
-    Catch, CatchConfig, DeepSea, DeepSeaConfig, MemoryChain, MemoryChainConfig, MemoryChainState,
+    Catch, CatchConfig, DeepSea, DeepSeaConfig, DiscountingChain, DiscountingChainConfig,
+    MemoryChain, MemoryChainConfig, MemoryChainState, UmbrellaChain, UmbrellaChainConfig,
+    UmbrellaChainState,
 };
 
 use crate::records::{Trajectory, arguments, for_each_record, replay, rng};
@@ -46,25 +48,66 @@ impl Bsuite {
         let episodes = self.episodes.iter();
         episodes
             .map(|episode| {
-                let ends = episode.last.iter().zip(&episode.discount);
-                let trajectory = Trajectory {
-                    id: &self.id,
-                    obs0: episode.obs0.clone(),
-                    actions: &episode.actions,
-                    obs: episode.obs.clone(),
-                    rewards: &episode.rewards,
-                    status: ends
-                        .map(|(&last, &discount)| match (last, discount) {
-                            (0, 1.0) => Status::Running,
-                            (1, 0.0) => Status::Terminated,
-                            other => panic!("{}: last and discount {other:?}", self.id),
-                        })
-                        .collect(),
-                    time_limit: env.time_limit(),
-                };
-                let start = start(&episode.hidden);
                 let step = |state: &mut E::State, action, _| env.step(state, action, &mut rng());
-                replay(env, &trajectory, start, step, E::observe, |_, _| ())
+                self.replay(env, episode, start(&episode.hidden), step)
+            })
+            .sum()
+    }
+
+    fn replay<E>(
+        &self,
+        env: &E,
+        episode: &BsuiteEpisode,
+        start: E::State,
+        step: impl Fn(&mut E::State, usize, usize) -> Step + Send + Sync,
+    ) -> usize
+    where
+        E: Env<Obs = f32, Action = usize>,
+        E::State: Sync,
+    {
+        let ends = episode.last.iter().zip(&episode.discount);
+        let trajectory = Trajectory {
+            id: &self.id,
+            obs0: episode.obs0.clone(),
+            actions: &episode.actions,
+            obs: episode.obs.clone(),
+            rewards: &episode.rewards,
+            status: ends
+                .map(|(&last, &discount)| match (last, discount) {
+                    (0, 1.0) => Status::Running,
+                    (1, 0.0) => Status::Terminated,
+                    other => panic!("{}: last and discount {other:?}", self.id),
+                })
+                .collect(),
+            time_limit: env.time_limit(),
+        };
+        replay(env, &trajectory, start, step, E::observe, |_, _| ())
+    }
+}
+
+impl Bsuite {
+    /// The rewards on the way and the distractors are drawn, and taken from the record.
+    fn check_umbrella(&self) -> usize {
+        let config: UmbrellaChainConfig = arguments(&self.id, &self.kwargs);
+        let chain = UmbrellaChain::new(&config).unwrap();
+        let distractors = |obs: &[f64]| {
+            let bits = obs[3..].iter().enumerate();
+            bits.fold(0, |all, (i, &bit)| all | u128::from(bit == 1.0) << i)
+        };
+        let episodes = self.episodes.iter();
+        episodes
+            .map(|episode| {
+                let start = UmbrellaChainState {
+                    need: episode.hidden["need"] == 1,
+                    has: episode.hidden["has"] == 1,
+                    steps: 0,
+                    distractors: distractors(&episode.obs0),
+                };
+                let step = |state: &mut UmbrellaChainState, action, t: usize| {
+                    state.distractors = distractors(&episode.obs[t]);
+                    chain.step_with(state, action, episode.rewards[t] as f32)
+                };
+                self.replay(&chain, episode, start, step)
             })
             .sum()
     }
@@ -119,8 +162,15 @@ fn golden_bsuite() {
             let sea = sea.unwrap().with_mapping(right);
             record.check(&sea, |_| sea.reset(&mut rng()))
         }
-        // Environments that this crate does not have.
-        "umbrella_chain" | "discounting_chain" => 0,
+        "umbrella_chain" => record.check_umbrella(),
+        "discounting_chain" => {
+            let config: DiscountingChainConfig = arguments(&record.id, &record.kwargs);
+            let chain = DiscountingChain::new(&config).unwrap();
+            let best: Vec<f64> = arguments(&record.id, &record.constant["rewards"]);
+            let place = best.iter().position(|&reward| reward > 1.0).unwrap();
+            assert_eq!(place as u64, config.mapping_seed % 5, "{}", record.id);
+            record.check(&chain, |_| chain.reset(&mut rng()))
+        }
         other => panic!("{}: cannot be replayed: environment {other}", record.id),
     });
 }
