@@ -5,11 +5,10 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
-use super::{cos_lanes, sin_cos_lanes};
+use crate::block::{self, Block};
 use crate::canvas::{Canvas, colors};
+use crate::math::{cos_lanes, sin_cos_lanes};
 
-/// Rows that step together.
-const BLOCK: usize = 8;
 const GRAVITY: f64 = 9.8;
 
 /// `acrobot`: swing up a double pendulum that has a motor in its elbow alone.
@@ -175,7 +174,7 @@ impl Terms {
 
     /// Time derivatives of `[theta1, theta2, omega1, omega2]` for `N` rows: first all sines and cosines, then
     /// all accelerations, so that one row does not wait for the row before.
-    #[inline]
+    #[inline(always)]
     fn derivatives<const N: usize>(
         &self,
         [theta1, theta2, omega1, omega2]: &[[f64; N]; 4],
@@ -213,7 +212,7 @@ impl Terms {
 /// They are nearly always the numbers nearest to the true squares: the error before rounding is 0.015 of the last
 /// place at most, for squares of 1e-43 to 1e43 (the bounds that glibc's `e_pow.c` states). So only a square close
 /// to halfway between two numbers needs the real thing.
-#[inline]
+#[inline(always)]
 fn square_lanes<const N: usize>(x: &[f64; N]) -> [f64; N] {
     let mut squares = [0.0; N];
     let mut sure = [true; N];
@@ -279,10 +278,18 @@ impl Acrobot {
             config: config.clone(),
         })
     }
+}
 
+/// `start + time * slope`.
+#[inline(always)]
+fn moved<const N: usize>(start: &[[f64; N]; 4], time: f64, slope: &[[f64; N]; 4]) -> [[f64; N]; 4] {
+    std::array::from_fn(|j| std::array::from_fn(|i| start[j][i] + time * slope[j][i]))
+}
+
+impl Block for Acrobot {
     /// Steps `N` rows by one step of the classical Runge-Kutta method; the torque is held.
-    #[inline]
-    fn swing<const N: usize>(
+    #[inline(always)]
+    fn step_block<const N: usize>(
         &self,
         states: &mut [AcrobotState; N],
         actions: &[usize; N],
@@ -332,12 +339,6 @@ impl Acrobot {
     }
 }
 
-/// `start + time * slope`.
-#[inline]
-fn moved<const N: usize>(start: &[[f64; N]; 4], time: f64, slope: &[[f64; N]; 4]) -> [[f64; N]; 4] {
-    std::array::from_fn(|j| std::array::from_fn(|i| start[j][i] + time * slope[j][i]))
-}
-
 impl Env for Acrobot {
     type State = AcrobotState;
     type Obs = f32;
@@ -367,27 +368,17 @@ impl Env for Acrobot {
 
     #[inline]
     fn step(&self, state: &mut AcrobotState, action: usize, _: &mut Rng) -> Step {
-        let mut step = [Step::running(0.0)];
-        self.swing(std::array::from_mut(state), &[action], &mut step);
-        step[0]
+        block::step(self, state, action)
     }
 
     fn step_rows(
         &self,
         states: &mut [AcrobotState],
         actions: &[usize],
-        rngs: &mut [Rng],
+        _: &mut [Rng],
         steps: &mut [Step],
     ) {
-        let (blocks, states) = states.as_chunks_mut::<BLOCK>();
-        let (block_actions, actions) = actions.as_chunks();
-        let (block_steps, steps) = steps.as_chunks_mut();
-        for ((states, actions), steps) in blocks.iter_mut().zip(block_actions).zip(block_steps) {
-            self.swing(states, actions, steps);
-        }
-        for (((state, &action), rng), step) in states.iter_mut().zip(actions).zip(rngs).zip(steps) {
-            *step = self.step(state, action, rng);
-        }
+        block::step_rows(self, states, actions, steps);
     }
 
     #[inline]

@@ -4,11 +4,9 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
-use super::sin_cos_lanes;
+use crate::block::{self, Block};
 use crate::canvas::{Canvas, colors};
-
-/// Rows that step together.
-const BLOCK: usize = 16;
+use crate::math::sin_cos_lanes;
 
 /// `pendulum`: swing a pendulum up and hold it upright, with a motor too weak to lift it at once.
 ///
@@ -127,10 +125,19 @@ impl Pendulum {
             push: (3.0 / (mass_kg * (length_m * length_m))) as f32,
         })
     }
+}
 
+/// `angle` in -π to π.
+#[inline(always)]
+fn turned(angle: f64) -> f64 {
+    let from_below = angle + PI;
+    from_below - TAU * (from_below * (1.0 / TAU)).floor() - PI
+}
+
+impl Block for Pendulum {
     /// Steps `N` rows: first all moves, then all sines and cosines.
-    #[inline]
-    fn swing<const N: usize>(
+    #[inline(always)]
+    fn step_block<const N: usize>(
         &self,
         states: &mut [PendulumState; N],
         actions: &[[f32; 1]; N],
@@ -155,13 +162,6 @@ impl Pendulum {
             (state.sin, state.cos) = (sin[i], cos[i]);
         }
     }
-}
-
-/// `angle` in -π to π.
-#[inline]
-fn turned(angle: f64) -> f64 {
-    let from_below = angle + PI;
-    from_below - TAU * (from_below * (1.0 / TAU)).floor() - PI
 }
 
 impl Env for Pendulum {
@@ -197,27 +197,17 @@ impl Env for Pendulum {
 
     #[inline]
     fn step(&self, state: &mut PendulumState, action: [f32; 1], _: &mut Rng) -> Step {
-        let mut step = [Step::running(0.0)];
-        self.swing(std::array::from_mut(state), &[action], &mut step);
-        step[0]
+        block::step(self, state, action)
     }
 
     fn step_rows(
         &self,
         states: &mut [PendulumState],
         actions: &[[f32; 1]],
-        rngs: &mut [Rng],
+        _: &mut [Rng],
         steps: &mut [Step],
     ) {
-        let (blocks, states) = states.as_chunks_mut::<BLOCK>();
-        let (block_actions, actions) = actions.as_chunks();
-        let (block_steps, steps) = steps.as_chunks_mut();
-        for ((states, actions), steps) in blocks.iter_mut().zip(block_actions).zip(block_steps) {
-            self.swing(states, actions, steps);
-        }
-        for (((state, &action), rng), step) in states.iter_mut().zip(actions).zip(rngs).zip(steps) {
-            *step = self.step(state, action, rng);
-        }
+        block::step_rows(self, states, actions, steps);
     }
 
     #[inline]
