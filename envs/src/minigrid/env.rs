@@ -31,6 +31,10 @@ pub trait Configured: fmt::Debug + Send + Sync {
 /// *Design.* A level is its own configuration, plain data; [`MiniGrid`] is one type for all of them, so that
 /// thirty levels compile as quickly as one. Asking the level costs a call by pointer a step.
 pub trait Level: Configured {
+    /// What the published level is called; empty if it is the author's own.
+    fn reference(&self) -> &'static str {
+        ""
+    }
     /// Checks the configuration.
     ///
     /// # Errors
@@ -189,6 +193,9 @@ impl Env for MiniGrid {
     }
     fn time_limit(&self) -> Option<u32> {
         Some(self.max_steps)
+    }
+    fn reference(&self) -> &'static str {
+        self.level.reference()
     }
     fn action_names(&self) -> &'static [&'static str] {
         &Action::NAMES[..self.level.num_actions()]

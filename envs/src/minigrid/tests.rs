@@ -154,6 +154,8 @@ fn levels_hold_what_the_published_ones_hold() {
     for level in published() {
         let Published { id, env, .. } = &level;
         assert_eq!(env.time_limit(), Some(level.max_steps), "{id}");
+        let mut families = env.reference().split(", ");
+        assert!(families.any(|family| id.starts_with(family)), "{id}");
         let mut rng = rng(1);
         let mut doors = BTreeSet::new();
         for _ in 0..1000 {

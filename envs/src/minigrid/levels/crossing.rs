@@ -48,6 +48,9 @@ pub enum Obstacle {
 const MAX_RIVERS: usize = (MAX_SIDE - 3) / 2;
 
 impl Level for Crossing {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-LavaCrossing, MiniGrid-SimpleCrossing"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 5..=MAX_SIDE)?;
         if self.size.is_multiple_of(2) {

@@ -32,6 +32,9 @@ level! {
 }
 
 impl Level for DistShift {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-DistShift"
+    }
     fn check(&self) -> Result<()> {
         check_range("second_strip", self.second_strip, 2..=HEIGHT - 2)
     }

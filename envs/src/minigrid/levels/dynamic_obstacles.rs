@@ -60,6 +60,9 @@ impl DynamicObstacles {
 }
 
 impl Level for DynamicObstacles {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-Dynamic-Obstacles"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 5..=MAX_SIDE)?;
         check_range("num_obstacles", self.num_obstacles, 1..=self.size / 2 + 1)

@@ -30,6 +30,9 @@ level! {
 }
 
 impl Level for Empty {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-Empty"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 4..=MAX_SIDE)
     }

@@ -32,6 +32,9 @@ level! {
 }
 
 impl Level for Fetch {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-Fetch"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 5..=MAX_SIDE)?;
         check_range("num_objects", self.num_objects, 1..=8)

@@ -24,6 +24,9 @@ level! {
 }
 
 impl Level for FourRooms {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-FourRooms"
+    }
     fn size(&self) -> [usize; 2] {
         [SIDE as usize; 2]
     }

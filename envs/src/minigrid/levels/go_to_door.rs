@@ -33,6 +33,9 @@ level! {
 }
 
 impl Level for GoToDoor {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-GoToDoor"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 5..=MAX_SIDE)
     }

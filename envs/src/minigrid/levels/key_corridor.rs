@@ -36,6 +36,9 @@ level! {
 }
 
 impl Level for KeyCorridor {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-KeyCorridor"
+    }
     fn check(&self) -> Result<()> {
         check_range("room_size", self.room_size, 3..=9)?;
         check_range("num_rows", self.num_rows, 1..=3)

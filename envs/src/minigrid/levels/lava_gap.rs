@@ -28,6 +28,9 @@ level! {
 }
 
 impl Level for LavaGap {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-LavaGap"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 5..=MAX_SIDE)
     }

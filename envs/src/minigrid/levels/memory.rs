@@ -39,6 +39,9 @@ level! {
 }
 
 impl Level for Memory {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-Memory"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 7..=MAX_SIDE)?;
         if self.size.is_multiple_of(2) {

@@ -120,6 +120,9 @@ fn is_free(area: Area, before: &[Room]) -> bool {
 }
 
 impl Level for MultiRoom {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-MultiRoom"
+    }
     fn check(&self) -> Result<()> {
         check_range("num_rooms", self.num_rooms, 1..=MAX_ROOMS)?;
         check_range(

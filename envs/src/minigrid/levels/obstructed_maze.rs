@@ -149,6 +149,9 @@ impl ObstructedMaze {
 }
 
 impl Level for ObstructedMaze {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-ObstructedMaze"
+    }
     fn size(&self) -> [usize; 2] {
         grid_size(ROOM_SIZE, self.rooms())
     }

@@ -37,6 +37,9 @@ level! {
 }
 
 impl Level for PutNear {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-PutNear"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 6..=MAX_SIZE)?;
         // Each thing keeps others from nine cells at most.

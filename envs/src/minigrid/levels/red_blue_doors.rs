@@ -31,6 +31,9 @@ level! {
 }
 
 impl Level for RedBlueDoors {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-RedBlueDoors"
+    }
     fn check(&self) -> Result<()> {
         check_range("size", self.size, 4..=12)
     }

@@ -33,6 +33,9 @@ level! {
 }
 
 impl Level for Unlock {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-Unlock"
+    }
     fn size(&self) -> [usize; 2] {
         grid_size(ROOM_SIZE, [2, 1])
     }
@@ -81,6 +84,9 @@ level! {
 }
 
 impl Level for UnlockPickup {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-UnlockPickup"
+    }
     fn size(&self) -> [usize; 2] {
         grid_size(ROOM_SIZE, [2, 1])
     }
@@ -120,6 +126,9 @@ level! {
 }
 
 impl Level for BlockedUnlockPickup {
+    fn reference(&self) -> &'static str {
+        "MiniGrid-BlockedUnlockPickup"
+    }
     fn size(&self) -> [usize; 2] {
         grid_size(ROOM_SIZE, [2, 1])
     }

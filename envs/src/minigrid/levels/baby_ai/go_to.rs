@@ -53,6 +53,9 @@ level! {
 }
 
 impl Level for GoToObj {
+    fn reference(&self) -> &'static str {
+        "BabyAI-GoToObj"
+    }
     fn check(&self) -> Result<()> {
         check_range("room_size", self.room_size, 4..=MAX_SIDE)
     }
@@ -108,6 +111,9 @@ level! {
 }
 
 impl Level for GoToRedBall {
+    fn reference(&self) -> &'static str {
+        "BabyAI-GoToRedBall"
+    }
     fn check(&self) -> Result<()> {
         check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
         let most = most_things(self.room_size, MAX_OBJECTS) - 1;
@@ -172,6 +178,9 @@ level! {
 }
 
 impl Level for GoToLocal {
+    fn reference(&self) -> &'static str {
+        "BabyAI-GoToLocal"
+    }
     fn check(&self) -> Result<()> {
         check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
         let most = most_things(self.room_size, MAX_OBJECTS);

@@ -86,6 +86,9 @@ fn lies(place: Place, position: Place, direction: usize) -> bool {
 }
 
 impl Level for PickupLoc {
+    fn reference(&self) -> &'static str {
+        "BabyAI-PickupLoc"
+    }
     fn size(&self) -> [usize; 2] {
         [Self::ROOM_SIZE; 2]
     }

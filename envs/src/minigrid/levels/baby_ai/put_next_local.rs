@@ -35,6 +35,9 @@ level! {
 }
 
 impl Level for PutNextLocal {
+    fn reference(&self) -> &'static str {
+        "BabyAI-PutNextLocal"
+    }
     fn check(&self) -> Result<()> {
         check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
         let most = most_things(self.room_size, MAX_DIFFERENT);
