@@ -1,0 +1,673 @@
+use std::f64::consts::PI;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
+
+use super::physics::{EDGES, Edge, Joint, Model, Part, Polygon, Vec2, World, vec2};
+use crate::canvas::{Canvas, colors};
+
+// Gymnasium `envs/box2d/lunar_lander.py`: sizes in pixels of a frame, 30 to the metre.
+const SCALE: f64 = 30.0;
+const WIDTH_M: f64 = 600.0 / SCALE;
+const HEIGHT_M: f64 = 400.0 / SCALE;
+const STEPS_A_SECOND: f64 = 50.0;
+const MAIN_ENGINE_POWER: f64 = 13.0;
+const SIDE_ENGINE_POWER: f64 = 0.6;
+const MAIN_ENGINE_BELOW: f64 = 4.0;
+const SIDE_ENGINE_AWAY: f64 = 12.0;
+const SIDE_ENGINE_HEIGHT: f64 = 14.0;
+/// The other coordinate of a side engine is another one, so that its torque depends on the angle.
+const SIDE_ENGINE_OTHER_HEIGHT: f64 = 17.0;
+const MAX_START_FORCE_N: f64 = 1000.0;
+const LANDER: [[f64; 2]; 6] = [
+    [17.0, -10.0],
+    [17.0, 0.0],
+    [14.0, 17.0],
+    [-14.0, 17.0],
+    [-17.0, 0.0],
+    [-17.0, -10.0],
+];
+const LANDER_DENSITY: f32 = 5.0;
+const LANDER_FRICTION: f32 = 0.1;
+const LEG_AWAY: f64 = 20.0;
+const LEG_DOWN: f64 = 18.0;
+const LEG_SIZE: [f64; 2] = [2.0, 8.0];
+const LEG_DENSITY: f32 = 1.0;
+const LEG_FRICTION: f32 = 0.2;
+const LEG_TILT: f64 = 0.05;
+const LEG_TORQUE: f32 = 40.0;
+const LEG_SPEED: f32 = 0.3;
+const LEG_LIMITS: [f64; 2] = [0.4, 0.9];
+const GROUND_FRICTION: f32 = 0.1;
+/// Of the edge below everything, for which Gymnasium names none.
+const DEFAULT_FRICTION: f32 = 0.2;
+const HELIPAD_M: f64 = HEIGHT_M / 4.0;
+/// Heights drawn for a terrain of one less.
+const HEIGHTS: usize = 12;
+const CHUNKS: usize = HEIGHTS - 1;
+const HELIPAD_CHUNKS: std::ops::RangeInclusive<usize> = CHUNKS / 2 - 2..=CHUNKS / 2 + 2;
+const MAIN_FUEL: f64 = 0.30;
+const SIDE_FUEL: f64 = 0.03;
+
+/// `lunar-lander`: land a craft between two flags by firing its engines.
+///
+/// **Action space**: `discrete(4)`.
+///
+/// | action | meaning |
+/// |---|---|
+/// | 0 | nothing |
+/// | 1 | fire the left engine, which turns the craft to the right |
+/// | 2 | fire the main engine |
+/// | 3 | fire the right engine |
+///
+/// **Observation space**: box of 8 `f32`.
+///
+/// | index | meaning | unit | usual range |
+/// |---|---|---|---|
+/// | 0 | distance to the right of the flags' middle | half the width of the frame | -1 to 1 |
+/// | 1 | height of the craft over where it stands when landed | half the height of the frame | 0 to 1.5 |
+/// | 2 | velocity to the right | half widths in a second, times 10 m/50 | -2 to 2 |
+/// | 3 | velocity upwards | likewise, by heights | -2 to 2 |
+/// | 4 | angle, left is positive | rad | -π to π |
+/// | 5 | angular velocity | rad in 0.4 s | -5 to 5 |
+/// | 6 | whether the leg on the right touches the ground | 0 or 1 | |
+/// | 7 | whether the leg on the left touches the ground | 0 or 1 | |
+///
+/// **Reward**: the gain in `-100 distance - 100 speed - 100 |angle| + 10` a touching leg, each as observed, less 0.3
+/// for the main engine and 0.03 for a side engine. The last step pays -100 after a crash or beyond the frame
+/// and 100 after landing *instead* of that.
+///
+/// **Start**: at the top of the frame over the flags, with a push of up to 1000 N in both directions over one
+/// step of 0.02 s, which is done before the first observation; the ground but for the five heights around
+/// the flags is drawn anew.
+///
+/// **End**: terminated when the body touches the ground, when it is beyond the frame to the left or right, or
+/// when it has come to rest; truncated after 1000 steps. A leg that touched two pieces of the ground and leaves one
+/// counts as off the ground.
+///
+/// **Config**: [`LunarLanderConfig`].
+///
+/// # Reference
+/// Gymnasium `LunarLander-v3`, `envs/box2d/lunar_lander.py`, by Oleg Klimov; constants and order of computation, with
+/// the two draws of the engines' unsteadiness in every step. Physics: our own, after Box2D 2.3 by Erin Catto (zlib
+/// licence), in plain Rust; recorded episodes are followed bit for bit where sine and cosine are those of the GNU C
+/// library. Solved at a mean return of 200.
+///
+/// Deviations: no particles, which Gymnasium makes only when it draws; the observation space has no bounds,
+/// because ours bound all eight alike; wind power and turbulence beyond the recommended are refused only where
+/// they make no sense, without a warning.
+#[derive(Clone, Debug)]
+pub struct LunarLander {
+    rules: Rules,
+}
+
+/// `lunar-lander-continuous`: [`LunarLander`] with throttles.
+///
+/// **Action space**: box of 2 `f32` in -1 to 1.
+///
+/// | index | meaning |
+/// |---|---|
+/// | 0 | main engine: off up to 0, then from half power to full |
+/// | 1 | side engines: off up to a half in both directions, then that share of full power; left is negative |
+///
+/// **Observation space**, **Start**, **End**, **Config**: those of [`LunarLander`].
+///
+/// **Reward**: the same, with fuel in proportion to power.
+///
+/// # Reference
+/// Gymnasium `LunarLander-v3` with `continuous=True`.
+///
+/// Deviations: those of [`LunarLander`].
+#[derive(Clone, Debug)]
+pub struct LunarLanderContinuous {
+    rules: Rules,
+}
+
+/// Configuration of [`LunarLander`] and [`LunarLanderContinuous`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LunarLanderConfig {
+    /// Gravity upwards, m/s²; between -12 and 0.
+    pub gravity: f64,
+    /// Whether there is wind until a leg touches.
+    pub enable_wind: bool,
+    /// Greatest force of the wind, N; 0 to 20 is recommended.
+    pub wind_power: f64,
+    /// Greatest torque of the wind, N m; 0 to 2 is recommended.
+    pub turbulence_power: f64,
+}
+
+impl Default for LunarLanderConfig {
+    fn default() -> Self {
+        Self {
+            gravity: -10.0,
+            enable_wind: false,
+            wind_power: 15.0,
+            turbulence_power: 1.5,
+        }
+    }
+}
+
+/// Everything that is drawn at a start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LunarLanderDraws {
+    /// Heights of the ground, in 0 to half the height of the frame, m.
+    pub heights: [f64; 12],
+    /// Push to the right and upwards, each in -1000 to 1000 N.
+    pub force_n: [f64; 2],
+    /// Where force and torque of the wind begin, in -9999 to 9998; without meaning if there is no wind.
+    pub wind: [i64; 2],
+    /// Unsteadiness of the engines in the step before the first observation, in -1 to 1.
+    pub dispersion: [f64; 2],
+}
+
+/// State of [`LunarLander`] and [`LunarLanderContinuous`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LunarLanderState {
+    world: World,
+    /// Numbers of the next force and the next torque of the wind.
+    wind: [i64; 2],
+    /// What the reward is the gain in.
+    potential: f64,
+    /// Engines in the last step.
+    thrust: Thrust,
+}
+
+/// One of the three bodies of the craft.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LunarLanderBody {
+    /// To the right of the frame's left end and above its lower end, m.
+    pub position: [f32; 2],
+    /// rad.
+    pub angle: f32,
+    /// m/s.
+    pub velocity: [f32; 2],
+    /// rad/s.
+    pub angular_velocity: f32,
+    /// Whether it has not come to rest.
+    pub awake: bool,
+}
+
+impl LunarLanderState {
+    /// Lander, leg on the right, leg on the left.
+    pub fn bodies(&self) -> [LunarLanderBody; 3] {
+        self.world.bodies.map(|body| {
+            let position = body.placement.position;
+            let velocity = body.velocity.linear;
+            LunarLanderBody {
+                position: [position.x, position.y],
+                angle: body.angle(),
+                velocity: [velocity.x, velocity.y],
+                angular_velocity: body.velocity.angular,
+                awake: body.awake,
+            }
+        })
+    }
+
+    /// Whether the leg on the right, the leg on the left touches the ground, and whether the lander ever did.
+    pub fn contacts(&self) -> [bool; 3] {
+        let [_, right, left] = self.world.grounded;
+        [right, left, self.world.hit[0]]
+    }
+
+    /// The observation before it is rounded.
+    fn observation(&self) -> [f64; 8] {
+        let lander = &self.world.bodies[0];
+        let (at, velocity) = (lander.placement.position, lander.velocity);
+        let [_, right, left] = self.world.grounded;
+        [
+            (f64::from(at.x) - WIDTH_M / 2.0) / (WIDTH_M / 2.0),
+            (f64::from(at.y) - (HELIPAD_M + LEG_DOWN / SCALE)) / (HEIGHT_M / 2.0),
+            f64::from(velocity.linear.x) * (WIDTH_M / 2.0) / STEPS_A_SECOND,
+            f64::from(velocity.linear.y) * (HEIGHT_M / 2.0) / STEPS_A_SECOND,
+            f64::from(lander.angle()),
+            20.0 * f64::from(velocity.angular) / STEPS_A_SECOND,
+            f64::from(u8::from(right)),
+            f64::from(u8::from(left)),
+        ]
+    }
+}
+
+/// Powers of the engines.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Thrust {
+    /// 0, or 0.5 to 1.
+    main: f64,
+    /// 0, or 0.5 to 1 in either direction; the left engine is negative.
+    side: f64,
+}
+
+impl Thrust {
+    fn discrete(action: usize) -> Self {
+        let (main, side) = match action {
+            1 => (0.0, -1.0),
+            2 => (1.0, 0.0),
+            3 => (0.0, 1.0),
+            _ => (0.0, 0.0),
+        };
+        Self { main, side }
+    }
+
+    fn continuous(action: [f32; 2]) -> Self {
+        let [main, side] = action.map(|throttle| f64::from(throttle).clamp(-1.0, 1.0));
+        Self {
+            main: if main > 0.0 { (main + 1.0) * 0.5 } else { 0.0 },
+            side: if side.abs() > 0.5 { side } else { 0.0 },
+        }
+    }
+}
+
+/// What both kinds share.
+#[derive(Clone, Debug)]
+struct Rules {
+    config: LunarLanderConfig,
+    model: Model,
+}
+
+impl Rules {
+    fn new(config: &LunarLanderConfig) -> Result<Self> {
+        if !(config.gravity > -12.0 && config.gravity < 0.0) {
+            let what = format!(
+                "{} is out of range; give more than -12 and less than 0",
+                config.gravity
+            );
+            return Err(Error::config("gravity", what));
+        }
+        check_range("wind_power", config.wind_power, 0.0..=1e3)?;
+        check_range("turbulence_power", config.turbulence_power, 0.0..=1e3)?;
+        Ok(Self {
+            config: config.clone(),
+            model: model(config.gravity),
+        })
+    }
+
+    fn draw(&self, rng: &mut Rng) -> LunarLanderDraws {
+        LunarLanderDraws {
+            heights: std::array::from_fn(|_| HEIGHT_M / 2.0 * rng.random::<f64>()),
+            force_n: dispersion(rng).map(|share| MAX_START_FORCE_N * share),
+            wind: if self.config.enable_wind {
+                [(); 2].map(|()| rng.random_range(-9999..9999))
+            } else {
+                [0; 2]
+            },
+            dispersion: dispersion(rng),
+        }
+    }
+
+    fn start(&self, draws: &LunarLanderDraws, nothing: Thrust) -> LunarLanderState {
+        let middle = vec2((WIDTH_M / 2.0) as f32, HEIGHT_M as f32);
+        let leg = |side: f64| {
+            let x = WIDTH_M / 2.0 - side * LEG_AWAY / SCALE;
+            (vec2(x as f32, HEIGHT_M as f32), (side * LEG_TILT) as f32)
+        };
+        let places = [(middle, 0.0), leg(-1.0), leg(1.0)];
+        let mut state = LunarLanderState {
+            world: World::new(&self.model, places, terrain(&draws.heights)),
+            wind: draws.wind,
+            potential: 0.0,
+            thrust: nothing,
+        };
+        self.advance(
+            &mut state,
+            nothing,
+            draws.dispersion,
+            draws.force_n.map(|f| f as f32),
+        );
+        state
+    }
+
+    fn fly(&self, state: &mut LunarLanderState, thrust: Thrust, dispersion: [f64; 2]) -> Step {
+        let before = state.potential;
+        let x = self.advance(state, thrust, dispersion, [0.0; 2]);
+        if !state.world.bodies[0].awake {
+            return Step::terminal(100.0);
+        }
+        if state.world.hit[0] || x.abs() >= 1.0 {
+            return Step::terminal(-100.0);
+        }
+        let gain = state.potential - before;
+        Step::running((gain - thrust.main * MAIN_FUEL - thrust.side.abs() * SIDE_FUEL) as f32)
+    }
+
+    /// Moves everything by a step; gives the first item of the observation.
+    fn advance(
+        &self,
+        state: &mut LunarLanderState,
+        thrust: Thrust,
+        dispersion: [f64; 2],
+        force: [f32; 2],
+    ) -> f64 {
+        let mut force = vec2(force[0], force[1]);
+        let mut torque = 0.0;
+        let [_, right, left] = state.world.grounded;
+        if self.config.enable_wind && !right && !left {
+            state.world.wake(0);
+            let [blow, turn] = state.wind.map(gust);
+            force += vec2((blow * self.config.wind_power) as f32, 0.0);
+            torque = (turn * self.config.turbulence_power) as f32;
+            state.wind = state.wind.map(|i| i.wrapping_add(1));
+        }
+        self.fire(&mut state.world, thrust, dispersion.map(|d| d / SCALE));
+        state.world.step(&self.model, force, torque);
+        state.thrust = thrust;
+        let obs = state.observation();
+        state.potential = potential(&obs);
+        obs[0]
+    }
+
+    /// Pushes the lander by its engines.
+    fn fire(&self, world: &mut World, thrust: Thrust, [d0, d1]: [f64; 2]) {
+        let lander = &world.bodies[0];
+        let [x, y] = [lander.placement.position.x, lander.placement.position.y].map(f64::from);
+        let (sin, cos) = f64::from(lander.angle()).sin_cos();
+        if thrust.main > 0.0 {
+            let below = MAIN_ENGINE_BELOW / SCALE + 2.0 * d0;
+            let offset = [sin * below + -cos * d1, -cos * below - sin * d1];
+            let impulse = offset.map(|o| -o * MAIN_ENGINE_POWER * thrust.main);
+            let point = [x + offset[0], y + offset[1]];
+            world.push(&self.model, 0, single(impulse), single(point));
+        }
+        if thrust.side != 0.0 {
+            let away = 3.0 * d1 + thrust.side.signum() * SIDE_ENGINE_AWAY / SCALE;
+            let offset = [sin * d0 + -cos * away, -cos * d0 - sin * away];
+            let impulse = offset.map(|o| -o * SIDE_ENGINE_POWER * thrust.side.abs());
+            let point = [
+                x + offset[0] - sin * SIDE_ENGINE_OTHER_HEIGHT / SCALE,
+                y + offset[1] + cos * SIDE_ENGINE_HEIGHT / SCALE,
+            ];
+            world.push(&self.model, 0, single(impulse), single(point));
+        }
+    }
+
+    fn render(&self, state: &LunarLanderState) -> String {
+        const COLUMNS: usize = 60;
+        const ROWS: usize = 16;
+        let column = |x: f64| (x / WIDTH_M * COLUMNS as f64) as usize;
+        let row = |y: f64| ROWS - 1 - ((y / HEIGHT_M * ROWS as f64) as usize).min(ROWS - 1);
+        let mut rows = vec![vec![' '; COLUMNS]; ROWS];
+        let surface = surface(&state.world.edges);
+        for i in 0..COLUMNS {
+            let x = (i as f64 + 0.5) / COLUMNS as f64 * WIDTH_M;
+            let chunk = ((x / WIDTH_M * (CHUNKS - 1) as f64) as usize).min(CHUNKS - 2);
+            let [a, b] = [surface[chunk], surface[chunk + 1]];
+            let height = a[1] + (b[1] - a[1]) * (x - a[0]) / (b[0] - a[0]);
+            for line in &mut rows[row(height)..] {
+                line[i] = '.';
+            }
+        }
+        for x in flags() {
+            rows[row(HELIPAD_M + 1.0)][column(x)] = '|';
+        }
+        let lander = state.bodies()[0];
+        let [x, y] = lander.position.map(f64::from);
+        if let Some(cell) = rows[row(y)].get_mut(column(x)) {
+            *cell = 'A';
+        }
+        let lines = rows
+            .into_iter()
+            .map(|row| row.into_iter().collect::<String>() + "\n");
+        lines.collect::<String>()
+            + &format!(
+                "speed {:+.2} {:+.2} m/s, angle {:+.1} degrees\n",
+                lander.velocity[0],
+                lander.velocity[1],
+                lander.angle.to_degrees()
+            )
+    }
+
+    fn picture(&self, state: &LunarLanderState) -> Picture {
+        let mut canvas = Canvas::new(360, 240, [0.0, WIDTH_M], [0.0, HEIGHT_M]);
+        canvas.rectangle([0.0, 0.0], [WIDTH_M, HEIGHT_M], colors::BLACK);
+        let mut ground = surface(&state.world.edges).to_vec();
+        ground.extend([[WIDTH_M, 0.0], [0.0, 0.0]]);
+        canvas.polygon(&ground, colors::LIGHT_GREY);
+        for x in flags() {
+            let top = HELIPAD_M + 50.0 / SCALE;
+            canvas.line(&[[x, HELIPAD_M], [x, top]], 1.5, colors::GREY);
+            let tip = [x + 25.0 / SCALE, top - 5.0 / SCALE];
+            canvas.polygon(&[[x, top], tip, [x, top - 10.0 / SCALE]], colors::YELLOW);
+        }
+        let bodies = &state.world.bodies;
+        let place = |i: usize, [x, y]: [f64; 2]| {
+            let point = vec2((x / SCALE) as f32, (y / SCALE) as f32);
+            point_of(bodies[i].placement.apply(point))
+        };
+        let flame = |canvas: &mut Canvas, corners: [[f64; 2]; 3]| {
+            canvas.polygon(&corners.map(|corner| place(0, corner)), colors::ORANGE);
+        };
+        let main = 26.0 * state.thrust.main;
+        if main > 0.0 {
+            flame(
+                &mut canvas,
+                [[-7.0, -9.0], [7.0, -9.0], [0.0, -10.0 - main]],
+            );
+        }
+        let side = state.thrust.side;
+        if side != 0.0 {
+            // The left engine blows to the left.
+            let from = 14.0 * side.signum();
+            flame(
+                &mut canvas,
+                [[from, 4.0], [from, 12.0], [from + 20.0 * side, 8.0]],
+            );
+        }
+        for (i, color) in [(1, colors::SKY), (2, colors::SKY), (0, colors::PURPLE)] {
+            let corners = self.model.parts[i].polygon.corners().iter();
+            let outline: Vec<[f64; 2]> = corners
+                .map(|&corner| point_of(bodies[i].placement.apply(corner)))
+                .collect();
+            canvas.polygon(&outline, color);
+        }
+        canvas.finish()
+    }
+}
+
+/// Two numbers in -1 to 1.
+fn dispersion(rng: &mut Rng) -> [f64; 2] {
+    [(); 2].map(|()| -1.0 + 2.0 * rng.random::<f64>())
+}
+
+/// Strength of the wind, in -1 to 1; it never repeats itself.
+fn gust(i: i64) -> f64 {
+    let i = i as f64;
+    ((0.02 * i).sin() + (PI * 0.01 * i).sin()).tanh()
+}
+
+/// What the reward is the gain in.
+fn potential(obs: &[f64; 8]) -> f64 {
+    -100.0 * (obs[0] * obs[0] + obs[1] * obs[1]).sqrt()
+        - 100.0 * (obs[2] * obs[2] + obs[3] * obs[3]).sqrt()
+        - 100.0 * obs[4].abs()
+        + 10.0 * obs[6]
+        + 10.0 * obs[7]
+}
+
+fn single([x, y]: [f64; 2]) -> Vec2 {
+    vec2(x as f32, y as f32)
+}
+
+fn point_of(v: Vec2) -> [f64; 2] {
+    [f64::from(v.x), f64::from(v.y)]
+}
+
+fn flags() -> [f64; 2] {
+    [CHUNKS / 2 - 1, CHUNKS / 2 + 1].map(chunk_x)
+}
+
+fn chunk_x(chunk: usize) -> f64 {
+    WIDTH_M / (CHUNKS - 1) as f64 * chunk as f64
+}
+
+/// The edge below everything, then the ground from left to right.
+fn terrain(heights: &[f64; HEIGHTS]) -> [Edge; EDGES] {
+    let mut heights = *heights;
+    heights[HELIPAD_CHUNKS].fill(HELIPAD_M);
+    // The first height has none before it; the reference takes the last one.
+    let smooth: [f64; CHUNKS] = std::array::from_fn(|i| {
+        let before = heights[i.checked_sub(1).unwrap_or(HEIGHTS - 1)];
+        0.33 * (before + heights[i] + heights[i + 1])
+    });
+    std::array::from_fn(|i| match i.checked_sub(1) {
+        None => Edge::new([single([0.0; 2]), single([WIDTH_M, 0.0])], DEFAULT_FRICTION),
+        Some(chunk) => {
+            let end = |chunk: usize| single([chunk_x(chunk), smooth[chunk]]);
+            Edge::new([end(chunk), end(chunk + 1)], GROUND_FRICTION)
+        }
+    })
+}
+
+/// Points of the ground, m.
+fn surface(edges: &[Edge; EDGES]) -> [[f64; 2]; CHUNKS] {
+    std::array::from_fn(|i| {
+        if i + 1 < EDGES {
+            point_of(edges[i + 1].ends[0])
+        } else {
+            point_of(edges[i].ends[1])
+        }
+    })
+}
+
+fn model(gravity: f64) -> Model {
+    let corners = LANDER.map(|corner| single(corner.map(|x| x / SCALE)));
+    let lander = Part::new(Polygon::new(&corners), LANDER_DENSITY, LANDER_FRICTION);
+    let leg = Part::new(
+        Polygon::rectangle(single(LEG_SIZE.map(|x| x / SCALE))),
+        LEG_DENSITY,
+        LEG_FRICTION,
+    );
+    let joint = |side: f64| {
+        let [low, high] = LEG_LIMITS;
+        Joint {
+            anchors: [
+                vec2(0.0, 0.0),
+                single([side * LEG_AWAY / SCALE, LEG_DOWN / SCALE]),
+            ],
+            // How the leg hangs at the start.
+            reference_angle: (side * LEG_TILT) as f32,
+            limits: if side < 0.0 {
+                [low, high]
+            } else {
+                [-high, -low]
+            }
+            .map(|x| x as f32),
+            motor_speed: LEG_SPEED * side as f32,
+            max_torque: LEG_TORQUE,
+        }
+    };
+    Model {
+        parts: [lander, leg.clone(), leg],
+        joints: [joint(-1.0), joint(1.0)],
+        gravity: gravity as f32,
+    }
+}
+
+impl LunarLander {
+    /// # Errors
+    /// [`Error::Config`] if a number is out of range.
+    pub fn new(config: &LunarLanderConfig) -> Result<Self> {
+        let rules = Rules::new(config)?;
+        Ok(Self { rules })
+    }
+
+    /// The start that these draws give.
+    pub fn start(&self, draws: &LunarLanderDraws) -> LunarLanderState {
+        self.rules.start(draws, Thrust::discrete(0))
+    }
+
+    /// The step that `dispersion`, two numbers in -1 to 1, gives.
+    pub fn fly(&self, state: &mut LunarLanderState, action: usize, dispersion: [f64; 2]) -> Step {
+        self.rules.fly(state, Thrust::discrete(action), dispersion)
+    }
+}
+
+impl LunarLanderContinuous {
+    /// # Errors
+    /// [`Error::Config`] if a number is out of range.
+    pub fn new(config: &LunarLanderConfig) -> Result<Self> {
+        let rules = Rules::new(config)?;
+        Ok(Self { rules })
+    }
+
+    /// The start that these draws give.
+    pub fn start(&self, draws: &LunarLanderDraws) -> LunarLanderState {
+        self.rules.start(draws, Thrust::continuous([0.0; 2]))
+    }
+
+    /// The step that `dispersion`, two numbers in -1 to 1, gives.
+    pub fn fly(
+        &self,
+        state: &mut LunarLanderState,
+        action: [f32; 2],
+        dispersion: [f64; 2],
+    ) -> Step {
+        self.rules
+            .fly(state, Thrust::continuous(action), dispersion)
+    }
+}
+
+/// Everything but the actions.
+macro_rules! shared {
+    () => {
+        type State = LunarLanderState;
+        type Obs = f32;
+
+        fn observation_space(&self) -> Space {
+            Space::unbounded(&[8])
+        }
+
+        fn reset(&self, rng: &mut Rng) -> LunarLanderState {
+            self.start(&self.rules.draw(rng))
+        }
+
+        fn step(&self, state: &mut LunarLanderState, action: Self::Action, rng: &mut Rng) -> Step {
+            self.fly(state, action, dispersion(rng))
+        }
+
+        fn observe(&self, state: &LunarLanderState, obs: &mut [f32]) {
+            obs.copy_from_slice(&state.observation().map(|x| x as f32));
+        }
+
+        fn time_limit(&self) -> Option<u32> {
+            Some(1000)
+        }
+        fn reward_threshold(&self) -> Option<f64> {
+            Some(200.0)
+        }
+
+        fn render(&self, state: &LunarLanderState) -> Option<String> {
+            Some(self.rules.render(state))
+        }
+        fn draw(&self, state: &LunarLanderState) -> Option<Picture> {
+            Some(self.rules.picture(state))
+        }
+    };
+}
+
+impl Env for LunarLander {
+    type Action = usize;
+
+    fn action_space(&self) -> Space {
+        Space::Discrete(4)
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["nothing", "left engine", "main engine", "right engine"]
+    }
+    shared!();
+}
+
+impl Env for LunarLanderContinuous {
+    type Action = [f32; 2];
+
+    fn action_space(&self) -> Space {
+        Space::Box {
+            shape: vec![2],
+            low: -1.0,
+            high: 1.0,
+        }
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        &["main engine", "side engines"]
+    }
+    shared!();
+}

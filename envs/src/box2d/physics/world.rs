@@ -1,0 +1,464 @@
+//! The world and its step.
+
+use serde::{Deserialize, Serialize};
+
+use super::body::{Body, Part, Position, Velocity};
+use super::contact::{ContactSolver, Contacts, MAX_CONTACTS};
+use super::impact::time_of_impact;
+use super::joint::{Joint, JointSolver, JointState};
+use super::manifold::collide;
+use super::math::{Vec2, least, vec2};
+use super::shape::Edge;
+use super::{
+    BODIES, EDGES, JOINTS, LINEAR_SLOP, PI, POSITION_ITERATIONS, TIME_STEP, VELOCITY_ITERATIONS,
+};
+
+/// The order in which bodies and joints come to the solver: last made, first solved, along the joints.
+const ORDER: [usize; BODIES] = [2, 0, 1];
+const JOINT_ORDER: [usize; JOINTS] = [1, 0];
+
+/// Share of an overlap that one position iteration takes away, in a whole step and after an impact.
+const STIFFNESS: f32 = 0.2;
+const IMPACT_STIFFNESS: f32 = 0.75;
+const IMPACT_POSITION_ITERATIONS: usize = 20;
+/// Impacts of one contact in one step.
+const MAX_IMPACTS: u8 = 8;
+/// Furthest move and turn in one step, m and rad.
+const MAX_MOVE: f32 = 2.0;
+const MAX_TURN: f32 = 0.5 * PI;
+/// What counts as rest, m/s and rad/s, and how long until sleep, s.
+const REST_SPEED: f32 = 0.01;
+const REST_TURNING: f32 = 2.0 / 180.0 * PI;
+const TIME_TO_SLEEP: f32 = 0.5;
+
+/// What does not change in a world.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) parts: [Part; BODIES],
+    pub(crate) joints: [Joint; JOINTS],
+    /// m/s², upwards.
+    pub(crate) gravity: f32,
+}
+
+/// Bodies, ground, and what the solver remembers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct World {
+    pub(crate) bodies: [Body; BODIES],
+    pub(crate) edges: [Edge; EDGES],
+    /// Whether the last thing that happened between a body and an edge was that they met.
+    ///
+    /// A body that touches two edges and leaves one of them counts as off the ground.
+    pub(crate) grounded: [bool; BODIES],
+    /// Whether a body ever met the ground.
+    pub(crate) hit: [bool; BODIES],
+    joints: [JointState; JOINTS],
+    contacts: Contacts,
+    /// How long all bodies have been at rest, s.
+    rest_s: f32,
+}
+
+/// Impacts of a contact in one step.
+#[derive(Clone, Copy, Default)]
+struct Impacts {
+    /// Time of the next one as a share of the step, if it is known; 1 is none.
+    next: Option<f32>,
+    count: u8,
+    ignored: bool,
+}
+
+impl World {
+    /// All bodies at rest; `places` are the origins of their frames, m, and angles, rad.
+    pub(crate) fn new(model: &Model, places: [(Vec2, f32); BODIES], edges: [Edge; EDGES]) -> Self {
+        let mut world = Self {
+            bodies: std::array::from_fn(|i| Body::new(&model.parts[i], places[i].0, places[i].1)),
+            edges,
+            grounded: [false; BODIES],
+            hit: [false; BODIES],
+            joints: [JointState::default(); JOINTS],
+            contacts: Contacts::default(),
+            rest_s: 0.0,
+        };
+        world.find_contacts([true; BODIES]);
+        world
+    }
+
+    /// Pushes `body` at `point`, both in the world, N s and m.
+    pub(crate) fn push(&mut self, model: &Model, body: usize, impulse: Vec2, point: Vec2) {
+        self.wake(body);
+        let (part, body) = (&model.parts[body], &mut self.bodies[body]);
+        let arm = point - body.center();
+        body.velocity.linear += impulse * part.inverse_mass;
+        body.velocity.angular += part.inverse_inertia * arm.cross(impulse);
+    }
+
+    pub(crate) fn wake(&mut self, body: usize) {
+        if !self.bodies[body].awake {
+            self.bodies[body].awake = true;
+            self.rest_s = 0.0;
+        }
+    }
+
+    /// One step, with a force, N, and a torque, N m, on the first body.
+    pub(crate) fn step(&mut self, model: &Model, force: Vec2, torque: f32) {
+        self.update_contacts(model);
+        if self.bodies.iter().any(|body| body.awake) {
+            self.solve(model, force, torque);
+            let moved = std::array::from_fn(|i| self.bodies[i].update_bounds(&model.parts[i]));
+            self.find_contacts(moved);
+            self.solve_impacts(model);
+        }
+    }
+
+    /// Ends contacts whose loose boxes have parted, and looks again at the others.
+    fn update_contacts(&mut self, model: &Model) {
+        for i in (0..self.contacts.len()).rev() {
+            let contact = self.contacts[i];
+            let body = contact.body();
+            if !self.bodies[body].awake {
+                continue;
+            }
+            let edge = &self.edges[contact.edge()];
+            if self.bodies[body].bounds.overlap(&edge.bounds) {
+                self.update_contact(model, i);
+            } else if self.contacts.remove(i).manifold.touches() {
+                self.grounded[body] = false;
+            }
+        }
+    }
+
+    /// Looks where the shapes of a contact touch now; says whether they do.
+    fn update_contact(&mut self, model: &Model, i: usize) -> bool {
+        let contact = &mut self.contacts[i];
+        let body = contact.body();
+        let before = contact.manifold;
+        contact.manifold = collide(
+            &self.edges[contact.edge()],
+            &model.parts[body].polygon,
+            &self.bodies[body].placement,
+        );
+        contact.manifold.remember(&before);
+        let touches = contact.manifold.touches();
+        if touches != before.touches() {
+            self.wake(body);
+            self.grounded[body] = touches;
+            self.hit[body] |= touches;
+        }
+        touches
+    }
+
+    /// Makes contacts where a body whose loose box was drawn anew overlaps that of an edge.
+    fn find_contacts(&mut self, moved: [bool; BODIES]) {
+        if !moved.contains(&true) {
+            return;
+        }
+        for edge in 0..EDGES {
+            for body in 0..BODIES {
+                let bounds = &self.bodies[body].bounds;
+                if moved[body]
+                    && bounds.overlap(&self.edges[edge].bounds)
+                    && self.contacts.insert(body, edge)
+                {
+                    self.wake(body);
+                }
+            }
+        }
+    }
+
+    /// Moves all bodies by a whole step.
+    fn solve(&mut self, model: &Model, force: Vec2, torque: f32) {
+        for i in 0..BODIES {
+            self.wake(i);
+        }
+        let mut velocities = self.pull(model, force, torque);
+        let mut positions = self.bodies.map(|body| body.sweep.end);
+        for body in &mut self.bodies {
+            body.sweep.start = body.sweep.end;
+            body.sweep.elapsed = 0.0;
+        }
+
+        let mut solvers = [ContactSolver::default(); MAX_CONTACTS];
+        let count = self.touching(model, &mut solvers);
+        let contacts = &mut solvers[..count];
+        for contact in contacts.iter_mut() {
+            let i = contact.body;
+            contact.prepare(&self.contacts, &model.parts[i], positions[i]);
+        }
+        for contact in contacts.iter() {
+            contact.warm_start(&mut velocities[contact.body]);
+        }
+        let mut joints = JOINT_ORDER.map(|i| {
+            JointSolver::new(
+                &model.joints[i],
+                [&model.parts[0], &model.parts[i + 1]],
+                self.joints[i],
+                [positions[0], positions[i + 1]],
+                ends(&mut velocities, i),
+            )
+        });
+        for _ in 0..VELOCITY_ITERATIONS {
+            for (joint, i) in joints.iter_mut().zip(JOINT_ORDER) {
+                joint.solve_velocities(ends(&mut velocities, i));
+            }
+            for contact in contacts.iter_mut() {
+                contact.solve_velocities(&mut velocities[contact.body]);
+            }
+        }
+        for contact in contacts.iter() {
+            contact.store(&mut self.contacts);
+        }
+        for (joint, i) in joints.iter().zip(JOINT_ORDER) {
+            self.joints[i] = joint.state;
+        }
+
+        for (position, velocity) in positions.iter_mut().zip(&mut velocities) {
+            travel(position, velocity, TIME_STEP);
+        }
+        let solved = (0..POSITION_ITERATIONS).any(|_| {
+            let apart = self.part_positions(model, contacts, &mut positions, STIFFNESS)
+                >= -3.0 * LINEAR_SLOP;
+            let mut held = true;
+            for (joint, i) in joints.iter().zip(JOINT_ORDER) {
+                held &= joint.solve_positions(ends(&mut positions, i));
+            }
+            apart && held
+        });
+        for i in 0..BODIES {
+            let body = &mut self.bodies[i];
+            body.sweep.end = positions[i];
+            body.velocity = velocities[i];
+            body.settle(&model.parts[i]);
+        }
+        self.rest(solved);
+    }
+
+    /// The velocities after gravity and other forces.
+    fn pull(&self, model: &Model, force: Vec2, torque: f32) -> [Velocity; BODIES] {
+        let gravity = vec2(0.0, model.gravity);
+        std::array::from_fn(|i| {
+            let part = &model.parts[i];
+            let (force, torque) = if i == 0 {
+                (force, torque)
+            } else {
+                (vec2(0.0, 0.0), 0.0)
+            };
+            let Velocity { linear, angular } = self.bodies[i].velocity;
+            Velocity {
+                linear: linear + (gravity + force * part.inverse_mass) * TIME_STEP,
+                angular: angular + TIME_STEP * part.inverse_inertia * torque,
+            }
+        })
+    }
+
+    /// Fills in the contacts that touch, in the order in which they are solved; says how many.
+    fn touching(&self, model: &Model, solvers: &mut [ContactSolver; MAX_CONTACTS]) -> usize {
+        let mut count = 0;
+        for body in ORDER {
+            for (i, contact) in self.contacts.iter().enumerate().rev() {
+                if contact.body() == body && contact.manifold.touches() {
+                    let friction = self.edges[contact.edge()].friction;
+                    solvers[count] = ContactSolver::new(i, contact, &model.parts[body], friction);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// One iteration on the positions; gives the lowest separation, m.
+    fn part_positions(
+        &self,
+        model: &Model,
+        contacts: &[ContactSolver],
+        positions: &mut [Position; BODIES],
+        stiffness: f32,
+    ) -> f32 {
+        contacts.iter().fold(0.0, |lowest, contact| {
+            let i = contact.body;
+            let part = &model.parts[i];
+            let separation =
+                contact.solve_position(&self.contacts, part, &mut positions[i], stiffness);
+            least(lowest, separation)
+        })
+    }
+
+    /// Counts the time at rest, and sends all bodies to sleep after enough of it.
+    fn rest(&mut self, solved: bool) {
+        let resting = self.bodies.iter().all(|body| {
+            let Velocity { linear, angular } = body.velocity;
+            angular * angular <= REST_TURNING * REST_TURNING
+                && linear.dot(linear) <= REST_SPEED * REST_SPEED
+        });
+        self.rest_s = if resting {
+            self.rest_s + TIME_STEP
+        } else {
+            0.0
+        };
+        if resting && self.rest_s >= TIME_TO_SLEEP && solved {
+            self.rest_s = 0.0;
+            for body in &mut self.bodies {
+                body.awake = false;
+                body.velocity = Velocity::default();
+            }
+        }
+    }
+
+    /// Finds bodies that went through the ground, in the order of time, and lets them go on from where they met it.
+    fn solve_impacts(&mut self, model: &Model) {
+        let mut impacts = [Impacts::default(); MAX_CONTACTS];
+        // The ground takes part in every sweep: its time is that of the last impact.
+        let mut ground_elapsed = 0.0;
+        while let Some((i, elapsed)) = self.next_impact(model, &mut impacts, &mut ground_elapsed) {
+            let number = self.contacts[i].body();
+            let part = &model.parts[number];
+            let (body_before, ground_before) = (self.bodies[number], ground_elapsed);
+            let body = &mut self.bodies[number];
+            body.sweep.advance(elapsed);
+            body.sweep.end = body.sweep.start;
+            body.settle(part);
+            ground_elapsed = elapsed;
+            let touches = self.update_contact(model, i);
+            impacts[i].next = None;
+            impacts[i].count += 1;
+            if !touches {
+                impacts[i].ignored = true;
+                self.bodies[number].sweep = body_before.sweep;
+                self.bodies[number].settle(part);
+                ground_elapsed = ground_before;
+                continue;
+            }
+            self.solve_impact(model, i, (1.0 - elapsed) * TIME_STEP, &mut impacts);
+            let mut moved = [false; BODIES];
+            moved[number] = self.bodies[number].update_bounds(part);
+            for (contact, impacts) in self.contacts.iter().zip(&mut impacts) {
+                if contact.body() == number {
+                    impacts.next = None;
+                }
+            }
+            self.find_contacts(moved);
+        }
+    }
+
+    /// The contact with the earliest impact, and when; nothing if none is left.
+    fn next_impact(
+        &mut self,
+        model: &Model,
+        impacts: &mut [Impacts; MAX_CONTACTS],
+        ground_elapsed: &mut f32,
+    ) -> Option<(usize, f32)> {
+        let mut first = None;
+        let mut earliest = 1.0;
+        for i in (0..self.contacts.len()).rev() {
+            let number = self.contacts[i].body();
+            if impacts[i].ignored || impacts[i].count > MAX_IMPACTS {
+                continue;
+            }
+            if impacts[i].next.is_none() {
+                if !self.bodies[number].awake {
+                    continue;
+                }
+                impacts[i].next = Some(self.find_impact(model, i, ground_elapsed));
+            }
+            if let Some(next) = impacts[i].next
+                && next < earliest
+            {
+                earliest = next;
+                first = Some((i, next));
+            }
+        }
+        first.filter(|_| earliest <= 1.0 - 10.0 * f32::EPSILON)
+    }
+
+    /// When the body of a contact meets its edge, as a share of the step; 1 if it does not.
+    fn find_impact(&mut self, model: &Model, i: usize, ground_elapsed: &mut f32) -> f32 {
+        let contact = &self.contacts[i];
+        let part = &model.parts[contact.body()];
+        let sweep = &mut self.bodies[contact.body()].sweep;
+        if *ground_elapsed < sweep.elapsed {
+            *ground_elapsed = sweep.elapsed;
+        } else if sweep.elapsed < *ground_elapsed {
+            sweep.advance(*ground_elapsed);
+        }
+        let edge = &self.edges[contact.edge()];
+        match time_of_impact(edge, part.polygon.corners(), part.local_center, sweep) {
+            Some(share) => least(sweep.elapsed + (1.0 - sweep.elapsed) * share, 1.0),
+            None => 1.0,
+        }
+    }
+
+    /// Solves the contacts of one body at the time of an impact, and moves it through the `rest_s` of the step.
+    fn solve_impact(
+        &mut self,
+        model: &Model,
+        first: usize,
+        rest_s: f32,
+        impacts: &mut [Impacts; MAX_CONTACTS],
+    ) {
+        let number = self.contacts[first].body();
+        let part = &model.parts[number];
+        self.wake(number);
+        let mut solvers = [ContactSolver::default(); MAX_CONTACTS];
+        let mut count = 0;
+        let mut add = |world: &Self, i: usize| {
+            let contact = &world.contacts[i];
+            let friction = world.edges[contact.edge()].friction;
+            solvers[count] = ContactSolver::new(i, contact, part, friction);
+            solvers[count].cold();
+            count += 1;
+        };
+        add(self, first);
+        for i in (0..self.contacts.len()).rev() {
+            if i != first && self.contacts[i].body() == number {
+                impacts[i].ignored = false;
+                if self.update_contact(model, i) {
+                    add(self, i);
+                }
+            }
+        }
+        let contacts = &mut solvers[..count];
+
+        let mut positions = self.bodies.map(|body| body.sweep.end);
+        for _ in 0..IMPACT_POSITION_ITERATIONS {
+            let lowest = self.part_positions(model, contacts, &mut positions, IMPACT_STIFFNESS);
+            if lowest >= -1.5 * LINEAR_SLOP {
+                break;
+            }
+        }
+        let mut position = positions[number];
+        let mut velocity = self.bodies[number].velocity;
+        self.bodies[number].sweep.start = position;
+        for contact in contacts.iter_mut() {
+            contact.prepare(&self.contacts, part, position);
+        }
+        for _ in 0..VELOCITY_ITERATIONS {
+            for contact in contacts.iter_mut() {
+                contact.solve_velocities(&mut velocity);
+            }
+        }
+        travel(&mut position, &mut velocity, rest_s);
+        let body = &mut self.bodies[number];
+        body.sweep.end = position;
+        body.velocity = velocity;
+        body.settle(part);
+    }
+}
+
+/// The items of the bodies at joint `i`.
+#[inline]
+fn ends<T>(items: &mut [T; BODIES], i: usize) -> [&mut T; 2] {
+    let [first, others @ ..] = items;
+    [first, &mut others[i]]
+}
+
+/// Moves a position by a velocity, which is first cut down where it is too high to follow.
+fn travel(position: &mut Position, velocity: &mut Velocity, time_s: f32) {
+    let way = velocity.linear * time_s;
+    if way.dot(way) > MAX_MOVE * MAX_MOVE {
+        velocity.linear = velocity.linear * (MAX_MOVE / way.length());
+    }
+    let turn = time_s * velocity.angular;
+    if turn * turn > MAX_TURN * MAX_TURN {
+        velocity.angular *= MAX_TURN / turn.abs();
+    }
+    position.center += velocity.linear * time_s;
+    position.angle += time_s * velocity.angular;
+}
