@@ -57,9 +57,9 @@ const SIDE_FUEL: f64 = 0.03;
 /// | action | meaning |
 /// |---|---|
 /// | 0 | nothing |
-/// | 1 | fire the left engine, which turns the craft to the right |
+/// | 1 | fire the left engine: pushes to the left and turns to the left |
 /// | 2 | fire the main engine |
-/// | 3 | fire the right engine |
+/// | 3 | fire the right engine: the other way round |
 ///
 /// **Observation space**: box of 8 `f32`.
 ///
@@ -445,12 +445,16 @@ impl Rules {
         }
         let side = state.thrust.side;
         if side != 0.0 {
-            // The left engine blows to the left.
-            let from = 14.0 * side.signum();
+            // What is called the left engine blows to the right.
+            let from = -14.0 * side.signum();
             flame(
                 &mut canvas,
-                [[from, 4.0], [from, 12.0], [from + 20.0 * side, 8.0]],
+                [[from, 4.0], [from, 12.0], [from - 20.0 * side, 8.0]],
             );
+        }
+        for (leg, hip) in [(1, 15.0), (2, -15.0)] {
+            let strut = [place(0, [hip, -3.0]), place(leg, [0.0, 5.0])];
+            canvas.line(&strut, 1.5, colors::GREY);
         }
         for (i, color) in [(1, colors::SKY), (2, colors::SKY), (0, colors::PURPLE)] {
             let corners = self.model.parts[i].polygon.corners().iter();
@@ -670,4 +674,401 @@ impl Env for LunarLanderContinuous {
         &["main engine", "side engines"]
     }
     shared!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorndike_core::{Seeds, Status, check_env};
+
+    fn rng() -> Rng {
+        Seeds::new(3).stream("test", 0)
+    }
+
+    fn lander() -> LunarLander {
+        LunarLander::new(&LunarLanderConfig::default()).unwrap()
+    }
+
+    /// Over flat ground, without a push.
+    fn calm() -> LunarLanderDraws {
+        LunarLanderDraws {
+            heights: [HELIPAD_M; 12],
+            force_n: [0.0; 2],
+            wind: [40, 7],
+            dispersion: [0.0; 2],
+        }
+    }
+
+    fn windy() -> LunarLander {
+        let config = LunarLanderConfig {
+            enable_wind: true,
+            ..Default::default()
+        };
+        LunarLander::new(&config).unwrap()
+    }
+
+    /// The last step and all before it, falling without engines.
+    fn fall(env: &LunarLander, state: &mut LunarLanderState) -> Vec<Step> {
+        let mut steps = Vec::new();
+        while steps
+            .last()
+            .is_none_or(|step: &Step| !step.status.is_over())
+        {
+            steps.push(env.fly(state, 0, [0.0; 2]));
+        }
+        steps
+    }
+
+    #[test]
+    fn conforms() {
+        assert_eq!(check_env(lander()), Ok(()));
+        assert_eq!(check_env(windy()), Ok(()));
+        let continuous = LunarLanderContinuous::new(&LunarLanderConfig::default()).unwrap();
+        assert_eq!(check_env(continuous), Ok(()));
+    }
+
+    #[test]
+    fn the_parts_weigh_what_box2d_says() {
+        // Of Box2D 2.3.10 for Python: masses, inertias about the origins, centres.
+        let mass = |i: usize| {
+            let part = &model(-10.0).parts[i];
+            let (mass, center) = (1.0 / part.inverse_mass, part.local_center);
+            let from_origin = mass * (center.x * center.x + center.y * center.y);
+            (mass, 1.0 / part.inverse_inertia + from_origin, center)
+        };
+        let near = |a: f32, b: f32| assert!((a / b - 1.0).abs() < 1e-6, "{a} {b}");
+        let (lander, inertia, center) = mass(0);
+        near(lander, 4.816_666_6);
+        near(inertia, 0.833_314_9);
+        assert_eq!(center, vec2(0.0, 0.101_307_19));
+        let (leg, inertia, center) = mass(1);
+        near(leg, 0.071_111_12);
+        near(inertia, 0.001_790_947);
+        assert_eq!(center, vec2(0.0, 0.0));
+    }
+
+    #[test]
+    fn the_angle_of_a_leg_counts_from_how_it_hangs_at_the_start() {
+        let env = lander();
+        let mut state = env.start(&calm());
+        for _ in 0..40 {
+            env.fly(&mut state, 0, [0.0; 2]);
+        }
+        let [lander, right, left] = state.bodies().map(|body| body.angle);
+        // The motors hold them at 0.4 from there, give or take the 2 degrees that limits leave alone.
+        let slop = 2.0_f32.to_radians();
+        assert!((right - lander - (0.4 - 0.05)).abs() <= slop);
+        assert!((left - lander - (-0.4 + 0.05)).abs() <= slop);
+    }
+
+    #[test]
+    fn the_first_chunk_is_smoothed_with_the_last_height() {
+        let mut heights = [0.0; HEIGHTS];
+        (heights[0], heights[1], heights[11]) = (1.0, 2.0, 4.0);
+        let surface = surface(&terrain(&heights));
+        assert_eq!(surface[0], [0.0, f64::from((0.33 * 7.0) as f32)]);
+        // And the last chunk with all three of its own.
+        assert_eq!(surface[10], [20.0, f64::from((0.33 * 4.0) as f32)]);
+        // Between the flags it is level: 0.33 of three times a quarter of the frame.
+        assert_eq!(surface[4][1], f64::from((0.99 * HELIPAD_M) as f32));
+        assert_eq!(
+            (surface[5][1], surface[6][1]),
+            (surface[4][1], surface[4][1])
+        );
+    }
+
+    #[test]
+    fn the_first_observation_is_one_step_old() {
+        let env = lander();
+        let state = env.start(&LunarLanderDraws {
+            force_n: [500.0, 0.0],
+            ..calm()
+        });
+        let (mut momentum, mut mass) = ([0.0, 0.0], 0.0);
+        for (part, body) in env.rules.model.parts.iter().zip(state.bodies()) {
+            mass += 1.0 / part.inverse_mass;
+            momentum[0] += body.velocity[0] / part.inverse_mass;
+            momentum[1] += body.velocity[1] / part.inverse_mass;
+        }
+        // 500 N and gravity of 10 m/s² over 0.02 s; 1e-4: f32 through 180 iterations.
+        assert!((momentum[0] / 10.0 - 1.0).abs() < 1e-4, "{momentum:?}");
+        assert!(
+            (momentum[1] / (-0.2 * mass) - 1.0).abs() < 1e-4,
+            "{momentum:?}"
+        );
+    }
+
+    #[test]
+    fn every_step_draws_two_numbers_used_or_not() {
+        let env = lander();
+        for action in 0..4 {
+            let mut used = rng();
+            let mut state = env.reset(&mut used);
+            env.step(&mut state, action, &mut used);
+            let mut counted = rng();
+            for _ in 0..12 + 2 + 2 + 2 {
+                counted.random::<f64>();
+            }
+            assert_eq!(used, counted);
+        }
+    }
+
+    #[test]
+    fn the_left_engine_pushes_and_turns_to_the_left_and_the_right_one_the_other_way() {
+        let env = lander();
+        let after = |action| {
+            let mut state = env.start(&calm());
+            env.fly(&mut state, action, [0.0; 2]);
+            state.observation()
+        };
+        let [left, main, right] = [1, 2, 3].map(after);
+        assert!(left[2] < 0.0 && left[5] > 0.0);
+        assert!(right[2] > 0.0 && right[5] < 0.0);
+        assert!(main[3] > after(0)[3]);
+    }
+
+    #[test]
+    fn throttles_have_dead_zones_and_begin_at_half_power() {
+        let power = |action| {
+            let Thrust { main, side } = Thrust::continuous(action);
+            (main, side)
+        };
+        assert_eq!(power([0.0, 0.5]), (0.0, 0.0));
+        assert_eq!(power([0.5, -0.75]), (0.75, -0.75));
+        assert_eq!(power([7.0, -7.0]), (1.0, -1.0));
+        assert_eq!(power([-1.0, 0.0]), (0.0, 0.0));
+        assert!(power([1e-6, 0.0]).0 > 0.5);
+        assert_eq!(power([f32::NAN; 2]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn full_throttle_is_what_the_button_does() {
+        let (env, draws) = (lander(), calm());
+        let continuous = LunarLanderContinuous::new(&LunarLanderConfig::default()).unwrap();
+        let throttles = [[0.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]];
+        for (action, throttles) in throttles.into_iter().enumerate() {
+            let (mut a, mut b) = (env.start(&draws), continuous.start(&draws));
+            let step = env.fly(&mut a, action, [0.3, -0.6]);
+            assert_eq!(step, continuous.fly(&mut b, throttles, [0.3, -0.6]));
+            assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn the_reward_is_the_gain_less_fuel() {
+        let env = lander();
+        for (action, fuel) in [(0, 0.0), (1, 0.03), (2, 0.3), (3, 0.03)] {
+            let mut state = env.start(&calm());
+            let before = potential(&state.observation());
+            let step = env.fly(&mut state, action, [0.0; 2]);
+            let gain = potential(&state.observation()) - before;
+            assert_eq!(step.reward, (gain - fuel) as f32);
+        }
+    }
+
+    #[test]
+    fn a_crash_pays_minus_hundred_and_nothing_else() {
+        let env = lander();
+        let mut state = env.start(&calm());
+        let steps = fall(&env, &mut state);
+        assert_eq!(steps.last(), Some(&Step::terminal(-100.0)));
+        assert!(state.contacts()[2]);
+        // Also if it is stepped on.
+        assert_eq!(env.fly(&mut state, 2, [0.0; 2]), Step::terminal(-100.0));
+    }
+
+    /// Just over the ground, at rest.
+    fn before_landing(env: &LunarLander) -> LunarLanderState {
+        let mut state = env.start(&calm());
+        for _ in 0..60 {
+            env.fly(&mut state, 0, [0.0; 2]);
+        }
+        // Onto a cushion: without speed again and again.
+        while !state.contacts().contains(&true) {
+            for body in &mut state.world.bodies {
+                body.velocity = Default::default();
+            }
+            env.fly(&mut state, 0, [0.0; 2]);
+        }
+        state
+    }
+
+    #[test]
+    fn what_comes_to_rest_pays_a_hundred_and_nothing_else_even_after_a_crash() {
+        let env = lander();
+        let landed = before_landing(&env);
+        let mut state = landed.clone();
+        let steps = fall(&env, &mut state);
+        assert_eq!(steps.last(), Some(&Step::terminal(100.0)));
+        assert_eq!(state.contacts(), [true, true, false]);
+        // With the step in which it touched, half a second at rest.
+        assert!(steps.len() + 1 >= 25, "{}", steps.len());
+        state.world.hit[0] = true;
+        assert_eq!(env.fly(&mut state, 0, [0.0; 2]), Step::terminal(100.0));
+    }
+
+    #[test]
+    fn beyond_the_frame_pays_minus_hundred() {
+        let env = lander();
+        let mut state = env.start(&LunarLanderDraws {
+            force_n: [1000.0, 1000.0],
+            ..calm()
+        });
+        let mut last = Step::running(0.0);
+        while !last.status.is_over() {
+            // Up and to the right.
+            let action = if state.bodies()[0].velocity[1] < 0.0 {
+                2
+            } else {
+                0
+            };
+            last = env.fly(&mut state, action, [0.0; 2]);
+        }
+        assert_eq!(last, Step::terminal(-100.0));
+        assert!(state.observation()[0] >= 1.0 && !state.contacts()[2]);
+    }
+
+    #[test]
+    fn the_wind_and_its_numbers_stand_still_while_a_leg_touches() {
+        let env = windy();
+        let mut state = env.start(&calm());
+        assert_eq!(
+            state.wind,
+            [41, 8],
+            "blown in the step before the first observation"
+        );
+        env.fly(&mut state, 0, [0.0; 2]);
+        assert_eq!(state.wind, [42, 9]);
+        let mut on_the_ground = state.clone();
+        on_the_ground.world.grounded[1] = true;
+        env.fly(&mut on_the_ground, 0, [0.0; 2]);
+        assert_eq!(on_the_ground.wind, [42, 9]);
+        env.fly(&mut state, 0, [0.0; 2]);
+        assert!(state.bodies()[0].velocity[0] > on_the_ground.bodies()[0].velocity[0]);
+    }
+
+    #[test]
+    fn a_state_that_was_written_goes_on_as_it_was() {
+        let env = lander();
+        let state = before_landing(&env);
+        let text = serde_json::to_string(&state).unwrap();
+        let mut copy: LunarLanderState = serde_json::from_str(&text).unwrap();
+        assert_eq!(copy, state);
+        let mut state = state;
+        assert_eq!(fall(&env, &mut copy), fall(&env, &mut state));
+        assert_eq!(copy, state);
+    }
+
+    /// Pointers to every number, flag and name in `value`.
+    fn leaves(value: &serde_json::Value, path: String, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    leaves(item, format!("{path}/{i}"), found);
+                }
+            }
+            serde_json::Value::Object(items) => {
+                for (key, item) in items {
+                    leaves(item, format!("{path}/{key}"), found);
+                }
+            }
+            _ => found.push(path),
+        }
+    }
+
+    #[test]
+    fn no_loaded_state_makes_it_panic() {
+        let env = windy();
+        let state = before_landing(&env);
+        let value = serde_json::to_value(&state).unwrap();
+        let mut paths = Vec::new();
+        leaves(&value, String::new(), &mut paths);
+        assert!(paths.len() > 200);
+        let others = [
+            serde_json::json!(-1),
+            serde_json::json!(3),
+            serde_json::json!(255),
+            serde_json::json!(i64::MAX),
+            serde_json::json!(-1e38),
+            serde_json::json!(1e300),
+        ];
+        let (mut loaded, mut refused) = (0, 0);
+        for path in &paths {
+            for other in &others {
+                let mut changed = value.clone();
+                *changed.pointer_mut(path).unwrap() = other.clone();
+                let Ok(mut state) = serde_json::from_value::<LunarLanderState>(changed) else {
+                    refused += 1;
+                    continue;
+                };
+                loaded += 1;
+                for action in [0, 2] {
+                    env.fly(&mut state, action, [0.5; 2]);
+                }
+                let _ = env.render(&state);
+                let _ = env.draw(&state);
+            }
+        }
+        assert!(loaded > 500 && refused > 50, "{loaded} {refused}");
+    }
+
+    #[test]
+    fn numbers_out_of_range_name_their_key() {
+        let refused =
+            |config: LunarLanderConfig| LunarLander::new(&config).unwrap_err().to_string();
+        let default = LunarLanderConfig::default;
+        for gravity in [-12.0, 0.0, f64::NAN] {
+            let what =
+                format!("gravity: {gravity} is out of range; give more than -12 and less than 0");
+            assert_eq!(
+                refused(LunarLanderConfig {
+                    gravity,
+                    ..default()
+                }),
+                what
+            );
+        }
+        let config = LunarLanderConfig {
+            wind_power: -1.0,
+            ..default()
+        };
+        assert_eq!(
+            refused(config),
+            "wind_power: -1 is out of range; give 0 to 1000"
+        );
+        let config = LunarLanderConfig {
+            turbulence_power: 1e4,
+            ..default()
+        };
+        assert_eq!(
+            refused(config),
+            "turbulence_power: 10000 is out of range; give 0 to 1000"
+        );
+    }
+
+    #[test]
+    fn the_pictures_show_the_craft_and_its_flames() {
+        let env = lander();
+        let mut state = env.start(&calm());
+        for _ in 0..20 {
+            env.fly(&mut state, 0, [0.0; 2]);
+        }
+        assert!(env.render(&state).unwrap().contains('A'));
+        let orange = |state: &LunarLanderState| {
+            let picture = env.draw(state).unwrap();
+            assert_eq!((picture.width, picture.height), (360, 240));
+            picture
+                .rgb
+                .chunks_exact(3)
+                .filter(|p| **p == colors::ORANGE)
+                .count()
+        };
+        assert_eq!(orange(&state), 0);
+        for action in 1..4 {
+            env.fly(&mut state, action, [0.0; 2]);
+            assert!(orange(&state) > 5, "{action}");
+        }
+        assert_eq!(env.fly(&mut state, 0, [0.0; 2]).status, Status::Running);
+        assert_eq!(orange(&state), 0);
+    }
 }

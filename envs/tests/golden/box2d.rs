@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use thorndike_core::{Env, Step};
+use thorndike_core::rand::RngExt;
+use thorndike_core::{Env, Rng, Seeds, Step};
 use thorndike_envs::box2d::{
     LunarLander, LunarLanderBody, LunarLanderConfig, LunarLanderContinuous, LunarLanderDraws,
     LunarLanderState,
 };
 
-use crate::records::{arguments, for_each_record, status};
+use crate::records::{arguments, for_each_record, roots, status, tell};
 
 #[derive(Deserialize)]
 struct Flight {
@@ -135,4 +136,121 @@ fn golden_lunar_lander() {
             })
         }
     });
+}
+
+/// The built-in policy of the reference, `heuristic` in `lunar_lander.py`: how much to turn and to climb.
+fn wishes(obs: &[f32; 8]) -> [f32; 2] {
+    let [x, y, vx, vy, angle, turning, right, left] = *obs;
+    if right != 0.0 || left != 0.0 {
+        return [0.0, -vy * 0.5];
+    }
+    let wanted_angle = (x * 0.5 + vx).clamp(-0.4, 0.4);
+    let wanted_height = 0.55 * x.abs();
+    [
+        (wanted_angle - angle) * 0.5 - turning,
+        (wanted_height - y) * 0.5 - vy * 0.5,
+    ]
+}
+
+fn heuristic(obs: &[f32; 8], _: &mut Rng) -> usize {
+    let [turn, climb] = wishes(obs);
+    if climb > turn.abs() && climb > 0.05 {
+        2
+    } else if turn < -0.05 {
+        3
+    } else if turn > 0.05 {
+        1
+    } else {
+        0
+    }
+}
+
+fn continuous_heuristic(obs: &[f32; 8], _: &mut Rng) -> [f32; 2] {
+    let [turn, climb] = wishes(obs);
+    [climb * 20.0 - 1.0, -turn * 20.0].map(|throttle| throttle.clamp(-1.0, 1.0))
+}
+
+/// Mean return of `policy` over so many episodes, and its standard error.
+fn returns<E: Env<Obs = f32>>(
+    env: &E,
+    episodes: u64,
+    policy: impl Fn(&[f32; 8], &mut Rng) -> E::Action,
+) -> [f64; 2] {
+    let total = |episode| {
+        let mut rng = Seeds::new(episode).stream("golden", 0);
+        let mut state = env.reset(&mut rng);
+        let (mut obs, mut total) = ([0.0; 8], 0.0);
+        for _ in 0..env.time_limit().unwrap() {
+            env.observe(&state, &mut obs);
+            let action = policy(&obs, &mut rng);
+            let step = env.step(&mut state, action, &mut rng);
+            total += f64::from(step.reward);
+            if step.status.is_over() {
+                break;
+            }
+        }
+        total
+    };
+    let totals: Vec<f64> = (0..episodes).map(total).collect();
+    let n = episodes as f64;
+    let mean = totals.iter().sum::<f64>() / n;
+    let variance = totals.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    [mean, (variance / n).sqrt()]
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    mean: f64,
+    standard_error: f64,
+}
+
+/// Whether a mean return is that of the reference, within three standard errors of their difference.
+fn check_returns(name: &str, [mean, error]: [f64; 2]) {
+    let path = roots()[0].join("lunar_lander/statistics.json");
+    let all: std::collections::BTreeMap<String, Statistics> =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let reference = &all[name];
+    let error = error.hypot(reference.standard_error);
+    assert!(
+        (mean - reference.mean).abs() < 3.0 * error,
+        "{name}: {mean}, not {} +- {error}",
+        reference.mean
+    );
+}
+
+fn lander(config: LunarLanderConfig) -> LunarLander {
+    LunarLander::new(&config).unwrap()
+}
+
+fn random(_: &[f32; 8], rng: &mut Rng) -> usize {
+    rng.random_range(0..4)
+}
+
+#[test]
+fn policies_return_what_they_do_in_the_reference() {
+    let calm = lander(LunarLanderConfig::default());
+    check_returns("heuristic", returns(&calm, 150, heuristic));
+    check_returns("random", returns(&calm, 150, random));
+    check_returns("noop", returns(&calm, 150, |_, _| 0));
+    let windy = lander(LunarLanderConfig {
+        enable_wind: true,
+        ..Default::default()
+    });
+    check_returns("heuristic_wind", returns(&windy, 150, heuristic));
+    let throttled = LunarLanderContinuous::new(&LunarLanderConfig::default()).unwrap();
+    let continuous = returns(&throttled, 150, continuous_heuristic);
+    check_returns("heuristic_continuous", continuous);
+}
+
+#[test]
+#[ignore = "a minute"]
+fn long_policies_return_what_they_do_in_the_reference() {
+    let calm = lander(LunarLanderConfig::default());
+    let [mean, error] = returns(&calm, 2000, heuristic);
+    tell(&format!("lunar-lander, heuristic: {mean:.1} +- {error:.1}"));
+    // Several runs of the reference over as many starts gave 237 to 243.
+    assert!((237.0 - 2.0 * error..243.0 + 2.0 * error).contains(&mean));
+    let [mean, error] = returns(&calm, 2000, random);
+    tell(&format!("lunar-lander, random: {mean:.1} +- {error:.1}"));
+    check_returns("random", [mean, error]);
 }

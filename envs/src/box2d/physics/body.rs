@@ -11,11 +11,11 @@ pub(crate) struct Part {
     pub(crate) polygon: Polygon,
     pub(super) friction: f32,
     /// Centre of mass in the body's frame, m.
-    pub(super) local_center: Vec2,
+    pub(crate) local_center: Vec2,
     /// 1/kg.
-    pub(super) inverse_mass: f32,
+    pub(crate) inverse_mass: f32,
     /// About the centre of mass, 1/(kg m²).
-    pub(super) inverse_inertia: f32,
+    pub(crate) inverse_inertia: f32,
 }
 
 impl Part {

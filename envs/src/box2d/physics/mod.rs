@@ -13,8 +13,7 @@
 //! *Modeling and Solving Constraints*, GDC 2009; *Continuous Collision*, GDC 2013.
 //!
 //! Deviations: what cannot occur here is left out (bodies that meet bodies, circles, bouncing, sensors, damping,
-//! bullets); the velocity iterations end when they repeat themselves, with the same result as all of them;
-//! whatever lies near is found by asking all edges rather than a tree.
+//! bullets); what lies near is found by asking all edges rather than a tree.
 
 mod body;
 mod contact;

@@ -462,3 +462,119 @@ fn travel(position: &mut Position, velocity: &mut Velocity, time_s: f32) {
     position.center += velocity.linear * time_s;
     position.angle += time_s * velocity.angular;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::box2d::physics::ANGULAR_SLOP;
+    use crate::box2d::physics::shape::Polygon;
+
+    /// Three squares of 1 m, hinged at their middles, so that they may lie over one another.
+    fn model() -> Model {
+        let square = || Polygon::rectangle(vec2(0.5, 0.5));
+        let joint = || Joint {
+            anchors: [vec2(0.0, 0.0); 2],
+            reference_angle: 0.0,
+            limits: [-1.0, 1.0],
+            motor_speed: 0.0,
+            max_torque: 0.0,
+        };
+        Model {
+            parts: std::array::from_fn(|_| Part::new(square(), 1.0, 0.5)),
+            joints: [joint(), joint()],
+            gravity: -10.0,
+        }
+    }
+
+    /// Level ground, in pieces of 2 m from -11 to 11.
+    fn ground() -> [Edge; EDGES] {
+        std::array::from_fn(|i| {
+            let left = 2.0 * i as f32 - 11.0;
+            Edge::new([vec2(left, 0.0), vec2(left + 2.0, 0.0)], 0.5)
+        })
+    }
+
+    fn world(model: &Model, x: f32, y: f32) -> World {
+        World::new(model, [(vec2(x, y), 0.0); BODIES], ground())
+    }
+
+    #[test]
+    fn what_falls_comes_to_rest_on_the_ground_and_sleeps() {
+        let model = model();
+        let mut world = world(&model, 0.2, 2.0);
+        for _ in 0..200 {
+            world.step(&model, vec2(0.0, 0.0), 0.0);
+        }
+        for body in &world.bodies {
+            // Skins of 0.01 m rest on one another, less the slop of 0.005 m.
+            assert!((body.placement.position.y - 0.515).abs() < 0.005);
+            assert!(!body.awake);
+        }
+        assert_eq!(world.grounded, [true; 3]);
+    }
+
+    #[test]
+    fn nothing_passes_through_the_ground_however_fast() {
+        let model = model();
+        let mut world = world(&model, 0.2, 2.0);
+        for body in &mut world.bodies {
+            // 2 m in a step: twice its size.
+            body.velocity.linear = vec2(30.0, -100.0);
+        }
+        for _ in 0..10 {
+            world.step(&model, vec2(0.0, 0.0), 0.0);
+            let lowest = world.bodies.map(|body| body.placement.position.y);
+            assert!(lowest.into_iter().all(|y| y > 0.4), "{lowest:?}");
+        }
+        assert_eq!(world.hit, [true; 3]);
+    }
+
+    #[test]
+    fn leaving_one_of_two_edges_counts_as_leaving_the_ground() {
+        let model = model();
+        // Over the end of two pieces.
+        let mut world = world(&model, 1.0, 0.51);
+        world.step(&model, vec2(0.0, 0.0), 0.0);
+        let touching = |world: &World| {
+            let contacts = world.contacts.iter().filter(|c| c.body() == 0);
+            contacts.filter(|c| c.manifold.touches()).count()
+        };
+        assert_eq!((touching(&world), world.grounded[0]), (2, true));
+        for body in &mut world.bodies {
+            body.velocity.linear.x = 4.0;
+        }
+        for _ in 0..100 {
+            if touching(&world) == 2 {
+                world.step(&model, vec2(0.0, 0.0), 0.0);
+            }
+        }
+        assert_eq!((touching(&world), world.grounded[0]), (1, false));
+    }
+
+    #[test]
+    fn hinges_hold_and_limits_stop() {
+        let model = model();
+        let mut world = world(&model, 0.0, 50.0);
+        world.bodies[1].velocity.angular = 5.0;
+        world.bodies[2].velocity.linear.x = 1.0;
+        for _ in 0..100 {
+            world.step(&model, vec2(0.0, 0.0), 0.0);
+            let [a, b, _] = &world.bodies;
+            // What the solver leaves alone.
+            assert!((b.center() - a.center()).length() <= LINEAR_SLOP);
+            assert!(b.angle() - a.angle() < 1.0 + 2.0 * ANGULAR_SLOP);
+        }
+        // Momenta are kept: 1 kg each, one of them at 1 m/s at first.
+        let momentum: f32 = world.bodies.iter().map(|b| b.velocity.linear.x).sum();
+        assert!((momentum - 1.0).abs() < 1e-4, "{momentum}");
+    }
+
+    #[test]
+    fn contacts_that_cannot_be_are_not_loaded() {
+        let contact = |body, edge| crate::box2d::physics::contact::Contact::new(body, edge);
+        assert!(Contacts::try_from(vec![contact(2, 10), contact(2, 9)]).is_ok());
+        assert!(Contacts::try_from(vec![contact(3, 0)]).is_err());
+        assert!(Contacts::try_from(vec![contact(0, EDGES)]).is_err());
+        assert!(Contacts::try_from(vec![contact(1, 1), contact(1, 1)]).is_err());
+    }
+}
