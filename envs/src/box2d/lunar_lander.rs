@@ -4,8 +4,11 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
 
-use super::physics::{EDGES, Edge, Joint, Model, Part, Polygon, Vec2, World, vec2};
+use super::physics::{EDGES, Edge, Joint, Load, Model, Part, Polygon, Vec2, World, vec2};
 use crate::canvas::{Canvas, colors};
+
+/// Rows that step together.
+const BLOCK: usize = 8;
 
 // Gymnasium `envs/box2d/lunar_lander.py`: sizes in pixels of a frame, 30 to the metre.
 const SCALE: f64 = 30.0;
@@ -308,37 +311,68 @@ impl Rules {
             potential: 0.0,
             thrust: nothing,
         };
-        self.advance(
-            &mut state,
-            nothing,
-            draws.dispersion,
-            draws.force_n.map(|f| f as f32),
-        );
+        let push = single(draws.force_n);
+        let load = self.begin(&mut state, nothing, draws.dispersion, push);
+        World::step([&mut state.world], &self.model, [load]);
+        state.potential = potential(&state.observation());
         state
     }
 
-    fn fly(&self, state: &mut LunarLanderState, thrust: Thrust, dispersion: [f64; 2]) -> Step {
-        let before = state.potential;
-        let x = self.advance(state, thrust, dispersion, [0.0; 2]);
-        if !state.world.bodies[0].awake {
-            return Step::terminal(100.0);
-        }
-        if state.world.hit[0] || x.abs() >= 1.0 {
-            return Step::terminal(-100.0);
-        }
-        let gain = state.potential - before;
-        Step::running((gain - thrust.main * MAIN_FUEL - thrust.side.abs() * SIDE_FUEL) as f32)
+    fn fly_one(&self, state: &mut LunarLanderState, thrust: Thrust, draws: [f64; 2]) -> Step {
+        let [step] = self.fly(std::array::from_mut(state), [thrust], [draws]);
+        step
     }
 
-    /// Moves everything by a step; gives the first item of the observation.
-    fn advance(
+    /// One step of all rows, which go faster together.
+    fn fly_rows<A: Copy>(
+        &self,
+        states: &mut [LunarLanderState],
+        actions: &[A],
+        rngs: &mut [Rng],
+        steps: &mut [Step],
+        thrust: fn(A) -> Thrust,
+    ) {
+        let (blocks, states) = states.as_chunks_mut::<BLOCK>();
+        let (block_actions, actions) = actions.as_chunks::<BLOCK>();
+        let (block_rngs, rngs) = rngs.as_chunks_mut::<BLOCK>();
+        let (block_steps, steps) = steps.as_chunks_mut::<BLOCK>();
+        let block_rows = blocks.iter_mut().zip(block_actions).zip(block_rngs);
+        for (((states, actions), rngs), steps) in block_rows.zip(block_steps) {
+            let draws = rngs.each_mut().map(|rng| dispersion(rng));
+            *steps = self.fly(states, actions.map(thrust), draws);
+        }
+        let rows = states.iter_mut().zip(actions).zip(rngs);
+        for (((state, &action), rng), step) in rows.zip(steps) {
+            *step = self.fly_one(state, thrust(action), dispersion(rng));
+        }
+    }
+
+    /// One step of several craft together.
+    fn fly<const N: usize>(
+        &self,
+        states: &mut [LunarLanderState; N],
+        thrusts: [Thrust; N],
+        dispersions: [[f64; 2]; N],
+    ) -> [Step; N] {
+        let loads = std::array::from_fn(|i| {
+            self.begin(&mut states[i], thrusts[i], dispersions[i], vec2(0.0, 0.0))
+        });
+        World::step(
+            states.each_mut().map(|state| &mut state.world),
+            &self.model,
+            loads,
+        );
+        states.each_mut().map(Self::end)
+    }
+
+    /// Blows and fires; `force`, N, comes on top.
+    fn begin(
         &self,
         state: &mut LunarLanderState,
         thrust: Thrust,
         dispersion: [f64; 2],
-        force: [f32; 2],
-    ) -> f64 {
-        let mut force = vec2(force[0], force[1]);
+        mut force: Vec2,
+    ) -> Load {
         let mut torque = 0.0;
         let [_, right, left] = state.world.grounded;
         if self.config.enable_wind && !right && !left {
@@ -349,11 +383,23 @@ impl Rules {
             state.wind = state.wind.map(|i| i.wrapping_add(1));
         }
         self.fire(&mut state.world, thrust, dispersion.map(|d| d / SCALE));
-        state.world.step(&self.model, force, torque);
         state.thrust = thrust;
+        Load { force, torque }
+    }
+
+    /// What the step gave.
+    fn end(state: &mut LunarLanderState) -> Step {
         let obs = state.observation();
-        state.potential = potential(&obs);
-        obs[0]
+        let before = std::mem::replace(&mut state.potential, potential(&obs));
+        if !state.world.bodies[0].awake {
+            return Step::terminal(100.0);
+        }
+        if state.world.hit[0] || obs[0].abs() >= 1.0 {
+            return Step::terminal(-100.0);
+        }
+        let Thrust { main, side } = state.thrust;
+        let gain = state.potential - before;
+        Step::running((gain - main * MAIN_FUEL - side.abs() * SIDE_FUEL) as f32)
     }
 
     /// Pushes the lander by its engines.
@@ -581,7 +627,11 @@ impl LunarLander {
 
     /// The step that `dispersion`, two numbers in -1 to 1, gives.
     pub fn fly(&self, state: &mut LunarLanderState, action: usize, dispersion: [f64; 2]) -> Step {
-        self.rules.fly(state, Thrust::discrete(action), dispersion)
+        self.rules.fly_one(state, Self::thrust(action), dispersion)
+    }
+
+    fn thrust(action: usize) -> Thrust {
+        Thrust::discrete(action)
     }
 }
 
@@ -605,8 +655,11 @@ impl LunarLanderContinuous {
         action: [f32; 2],
         dispersion: [f64; 2],
     ) -> Step {
-        self.rules
-            .fly(state, Thrust::continuous(action), dispersion)
+        self.rules.fly_one(state, Self::thrust(action), dispersion)
+    }
+
+    fn thrust(action: [f32; 2]) -> Thrust {
+        Thrust::continuous(action)
     }
 }
 
@@ -626,6 +679,16 @@ macro_rules! shared {
 
         fn step(&self, state: &mut LunarLanderState, action: Self::Action, rng: &mut Rng) -> Step {
             self.fly(state, action, dispersion(rng))
+        }
+        fn step_rows(
+            &self,
+            states: &mut [LunarLanderState],
+            actions: &[Self::Action],
+            rngs: &mut [Rng],
+            steps: &mut [Step],
+        ) {
+            self.rules
+                .fly_rows(states, actions, rngs, steps, Self::thrust);
         }
 
         fn observe(&self, state: &LunarLanderState, obs: &mut [f32]) {
@@ -957,6 +1020,34 @@ mod tests {
         let mut state = state;
         assert_eq!(fall(&env, &mut copy), fall(&env, &mut state));
         assert_eq!(copy, state);
+    }
+
+    #[test]
+    fn rows_fly_together_as_they_would_alone_also_on_the_ground_and_after_the_end() {
+        const ROWS: usize = BLOCK + 3;
+        let env = windy();
+        let mut rngs: Vec<Rng> = (0..ROWS as u64)
+            .map(|i| Seeds::new(i).stream("test", 0))
+            .collect();
+        let mut states: Vec<LunarLanderState> = rngs.iter_mut().map(|rng| env.reset(rng)).collect();
+        // One of them sleeps among the others.
+        for body in &mut states[2].world.bodies {
+            body.awake = false;
+        }
+        let (mut lone, mut lone_rngs) = (states.clone(), rngs.clone());
+        let mut steps = [Step::running(0.0); ROWS];
+        let mut touched = 0;
+        for t in 0..200 {
+            let actions: [usize; ROWS] = std::array::from_fn(|row| (t / 7 + row) % 4);
+            env.step_rows(&mut states, &actions, &mut rngs, &mut steps);
+            for (row, state) in lone.iter_mut().enumerate() {
+                let step = env.step(state, actions[row], &mut lone_rngs[row]);
+                assert_eq!(step, steps[row], "row {row}, step {t}");
+                touched += usize::from(state.contacts().contains(&true));
+            }
+            assert_eq!(states, lone, "step {t}");
+        }
+        assert!(touched > 100, "{touched}");
     }
 
     /// Pointers to every number, flag and name in `value`.

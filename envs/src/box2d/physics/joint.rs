@@ -1,9 +1,12 @@
 //! Hinges with a motor and limits.
 
+use std::ops::{Add, Mul, Sub};
+
 use serde::{Deserialize, Serialize};
 
 use super::body::{Part, Position, Velocity};
 use super::math::{Rotation, Vec2, clamp, inverse, vec2};
+use super::wide::{Velocities, Wide, Wide2, wide2};
 use super::{ANGULAR_SLOP, LINEAR_SLOP, TIME_STEP};
 
 /// Largest correction of an angle in one iteration, rad.
@@ -47,11 +50,13 @@ enum Limit {
 
 type Vec3 = [f32; 3];
 
-fn dot(a: Vec3, b: Vec3) -> f32 {
+#[inline(always)]
+fn dot<T: Copy + Add<Output = T> + Mul<Output = T>>(a: [T; 3], b: [T; 3]) -> T {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
-fn cross(a: Vec3, b: Vec3) -> Vec3 {
+#[inline(always)]
+fn cross<T: Copy + Sub<Output = T> + Mul<Output = T>>(a: [T; 3], b: [T; 3]) -> [T; 3] {
     [
         a[1] * b[2] - a[2] * b[1],
         a[2] * b[0] - a[0] * b[2],
@@ -78,28 +83,6 @@ impl Resistance {
             inverse_determinant: inverse(dot(first, second_cross_third)),
             inverse_determinant_of_pin: inverse(first[0] * second[1] - second[0] * first[1]),
         }
-    }
-
-    /// Solves for pin and limit, by Cramer's rule.
-    #[inline]
-    fn solve(&self, b: Vec3) -> Vec3 {
-        let [first, second, third] = self.columns;
-        [
-            self.inverse_determinant * dot(b, self.second_cross_third),
-            self.inverse_determinant * dot(first, cross(b, third)),
-            self.inverse_determinant * dot(first, cross(second, b)),
-        ]
-    }
-
-    /// Solves for the pin alone.
-    #[inline]
-    fn solve_pin(&self, b: Vec2) -> Vec2 {
-        let [first, second, _] = self.columns;
-        let factor = self.inverse_determinant_of_pin;
-        vec2(
-            factor * (second[1] * b.x - second[0] * b.y),
-            factor * (first[0] * b.y - first[1] * b.x),
-        )
     }
 }
 
@@ -171,53 +154,6 @@ impl<'a> JointSolver<'a> {
         b.angular += part_b.inverse_inertia * (arm_b.cross(pin) + turns[0] + turns[1]);
     }
 
-    /// One iteration on the velocities.
-    #[inline]
-    pub(super) fn solve_velocities(&mut self, [a, b]: [&mut Velocity; 2]) {
-        self.solve_motor([a, b]);
-        let [arm_a, arm_b] = self.arms;
-        let drift = b.at(arm_b) - a.linear - arm_a.turning(a.angular);
-        if self.state.at == Limit::Neither {
-            let pin = self.resistance.solve_pin(-drift);
-            self.state.pin += pin;
-            self.push([a, b], pin, [0.0, 0.0]);
-            return;
-        }
-        let [x, y, turn] = self
-            .resistance
-            .solve([drift.x, drift.y, b.angular - a.angular]);
-        let (mut pin, mut turn) = (vec2(-x, -y), -turn);
-        let total = self.state.limit + turn;
-        let pulls = match self.state.at {
-            Limit::Lower => total < 0.0,
-            _ => total > 0.0,
-        };
-        if pulls {
-            // A limit only pushes: take back what it did and let the pin do the rest.
-            let [.., [x, y, _]] = self.resistance.columns;
-            pin = self
-                .resistance
-                .solve_pin(-drift + vec2(x, y) * self.state.limit);
-            turn = -self.state.limit;
-            self.state.limit = 0.0;
-        } else {
-            self.state.limit = total;
-        }
-        self.state.pin += pin;
-        self.push([a, b], pin, [turn, 0.0]);
-    }
-
-    #[inline]
-    fn solve_motor(&mut self, [a, b]: [&mut Velocity; 2]) {
-        let excess = b.angular - a.angular - self.joint.motor_speed;
-        let most = TIME_STEP * self.joint.max_torque;
-        let before = self.state.motor;
-        self.state.motor = clamp(before + -self.motor_inertia * excess, -most, most);
-        let turn = self.state.motor - before;
-        a.angular -= self.parts[0].inverse_inertia * turn;
-        b.angular += self.parts[1].inverse_inertia * turn;
-    }
-
     /// One iteration on the positions; says whether they were good enough before.
     pub(super) fn solve_positions(&self, [a, b]: [&mut Position; 2]) -> bool {
         let [part_a, part_b] = self.parts;
@@ -260,6 +196,128 @@ impl<'a> JointSolver<'a> {
             }
         };
         (-self.motor_inertia * correction, error)
+    }
+}
+
+/// A hinge of `N` worlds while their velocities are solved.
+#[derive(Debug)]
+pub(super) struct Hinge<const N: usize> {
+    /// Inverse mass and inertia of both bodies.
+    inverse: [[f32; 2]; 2],
+    arms: [Wide2<N>; 2],
+    columns: [[Wide<N>; 3]; 3],
+    second_cross_third: [Wide<N>; 3],
+    inverse_determinant: Wide<N>,
+    inverse_determinant_of_pin: Wide<N>,
+    motor_inertia: f32,
+    motor_speed: f32,
+    most_motor: f32,
+    /// In which direction the limit that is reached pushes; 0 if none is.
+    direction: Wide<N>,
+    pin: Wide2<N>,
+    limit: Wide<N>,
+    motor: Wide<N>,
+}
+
+impl<const N: usize> Hinge<N> {
+    /// The hinges of several worlds; `each` gives that of world `i`.
+    pub(super) fn gather<'a>(each: impl Fn(usize) -> &'a JointSolver<'a>) -> Self {
+        let JointSolver { joint, parts, .. } = each(0);
+        let wide3 = |of: &dyn Fn(&Resistance) -> Vec3| -> [Wide<N>; 3] {
+            std::array::from_fn(|k| Wide::from_fn(|i| of(&each(i).resistance)[k]))
+        };
+        Self {
+            inverse: parts.map(|part| [part.inverse_mass, part.inverse_inertia]),
+            arms: [0, 1].map(|k| wide2(|i| each(i).arms[k])),
+            columns: [0, 1, 2].map(|k| wide3(&|r| r.columns[k])),
+            second_cross_third: wide3(&|r| r.second_cross_third),
+            inverse_determinant: Wide::from_fn(|i| each(i).resistance.inverse_determinant),
+            inverse_determinant_of_pin: Wide::from_fn(|i| {
+                each(i).resistance.inverse_determinant_of_pin
+            }),
+            motor_inertia: each(0).motor_inertia,
+            motor_speed: joint.motor_speed,
+            most_motor: TIME_STEP * joint.max_torque,
+            direction: Wide::from_fn(|i| match each(i).state.at {
+                Limit::Neither => 0.0,
+                Limit::Lower => 1.0,
+                Limit::Upper => -1.0,
+            }),
+            pin: wide2(|i| each(i).state.pin),
+            limit: Wide::from_fn(|i| each(i).state.limit),
+            motor: Wide::from_fn(|i| each(i).state.motor),
+        }
+    }
+
+    /// Takes over the impulses of world `i`.
+    pub(super) fn scatter(&self, i: usize, solver: &mut JointSolver<'_>) {
+        let state = &mut solver.state;
+        state.pin = vec2(self.pin[0].of(i), self.pin[1].of(i));
+        (state.limit, state.motor) = (self.limit.of(i), self.motor.of(i));
+    }
+
+    /// One iteration.
+    #[inline(always)]
+    pub(super) fn solve(&mut self, a: &mut Velocities<N>, b: &mut Velocities<N>) {
+        self.solve_motor(a, b);
+        let ([arm, _], at_b) = (self.arms, b.at(self.arms[1]));
+        let drift = [
+            at_b[0] - a.linear[0] - -a.angular * arm[1],
+            at_b[1] - a.linear[1] - a.angular * arm[0],
+        ];
+        let held = self.solve_all([drift[0], drift[1], b.angular - a.angular]);
+        let turn = -held[2];
+        let total = self.limit + turn;
+        // A limit only pushes. Where it would pull, what it did is taken back, and the pin does the rest, as
+        // it does where no limit is reached.
+        let alone = self.direction.test(total, |direction, total| {
+            direction == 0.0 || direction * total < 0.0
+        });
+        let [.., [x, y, _]] = self.columns;
+        let pin = self.solve_pin([-drift[0] + x * self.limit, -drift[1] + y * self.limit]);
+        let pin = [
+            Wide::choose(alone, pin[0], -held[0]),
+            Wide::choose(alone, pin[1], -held[1]),
+        ];
+        let turn = Wide::choose(alone, -self.limit, turn);
+        self.limit = Wide::choose(alone, Wide::all(0.0), total);
+        self.pin = [self.pin[0] + pin[0], self.pin[1] + pin[1]];
+        a.push(self.inverse[0].map(|x| -x), self.arms[0], pin, turn);
+        b.push(self.inverse[1], self.arms[1], pin, turn);
+    }
+
+    #[inline(always)]
+    fn solve_motor(&mut self, a: &mut Velocities<N>, b: &mut Velocities<N>) {
+        let excess = b.angular - a.angular - Wide::all(self.motor_speed);
+        let before = self.motor;
+        let wanted = before + excess * -self.motor_inertia;
+        self.motor = wanted.clamp(-self.most_motor, self.most_motor);
+        let turn = self.motor - before;
+        a.angular -= turn * self.inverse[0][1];
+        b.angular += turn * self.inverse[1][1];
+    }
+
+    /// Pin and limit, by Cramer's rule.
+    #[inline(always)]
+    fn solve_all(&self, b: [Wide<N>; 3]) -> [Wide<N>; 3] {
+        let [first, second, third] = self.columns;
+        [
+            dot(b, self.second_cross_third),
+            dot(first, cross(b, third)),
+            dot(first, cross(second, b)),
+        ]
+        .map(|x| self.inverse_determinant * x)
+    }
+
+    /// The pin alone.
+    #[inline(always)]
+    fn solve_pin(&self, [x, y]: Wide2<N>) -> Wide2<N> {
+        let [first, second, _] = self.columns;
+        let factor = self.inverse_determinant_of_pin;
+        [
+            factor * (second[1] * x - second[0] * y),
+            factor * (first[0] * y - first[1] * x),
+        ]
     }
 }
 

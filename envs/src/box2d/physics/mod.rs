@@ -22,13 +22,14 @@ mod joint;
 mod manifold;
 mod math;
 mod shape;
+mod wide;
 mod world;
 
 pub(crate) use body::Part;
 pub(crate) use joint::Joint;
 pub(crate) use math::{Vec2, vec2};
 pub(crate) use shape::{Edge, Polygon};
-pub(crate) use world::{Model, World};
+pub(crate) use world::{Load, Model, World};
 
 /// Bodies that move.
 pub(crate) const BODIES: usize = 3;

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::body::{Body, Part, Position, Velocity};
+use super::body::{Body, Part, Position, Sweep, Velocity};
 use super::contact::{ContactSolver, Contacts, MAX_CONTACTS};
 use super::impact::time_of_impact;
-use super::joint::{Joint, JointSolver, JointState};
+use super::joint::{Hinge, Joint, JointSolver, JointState};
 use super::manifold::collide;
 use super::math::{Vec2, least, vec2};
 use super::shape::Edge;
+use super::wide::Velocities;
 use super::{
     BODIES, EDGES, JOINTS, LINEAR_SLOP, PI, POSITION_ITERATIONS, TIME_STEP, VELOCITY_ITERATIONS,
 };
@@ -55,6 +56,28 @@ pub(crate) struct World {
     contacts: Contacts,
     /// How long all bodies have been at rest, s.
     rest_s: f32,
+    /// Room for the contacts of a step; empty between steps.
+    #[serde(skip)]
+    solvers: Vec<ContactSolver>,
+}
+
+/// What pulls at the first body during a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    /// N.
+    pub(crate) force: Vec2,
+    /// N m.
+    pub(crate) torque: f32,
+}
+
+/// A step of a world between its parts.
+#[derive(Debug)]
+struct Work<'a> {
+    velocities: [Velocity; BODIES],
+    positions: [Position; BODIES],
+    /// In the order in which they are solved.
+    contacts: Vec<ContactSolver>,
+    joints: [JointSolver<'a>; JOINTS],
 }
 
 /// Impacts of a contact in one step.
@@ -77,6 +100,7 @@ impl World {
             joints: [JointState::default(); JOINTS],
             contacts: Contacts::default(),
             rest_s: 0.0,
+            solvers: Vec::new(),
         };
         world.find_contacts([true; BODIES]);
         world
@@ -98,14 +122,19 @@ impl World {
         }
     }
 
-    /// One step, with a force, N, and a torque, N m, on the first body.
-    pub(crate) fn step(&mut self, model: &Model, force: Vec2, torque: f32) {
-        self.update_contacts(model);
-        if self.bodies.iter().any(|body| body.awake) {
-            self.solve(model, force, torque);
-            let moved = std::array::from_fn(|i| self.bodies[i].update_bounds(&model.parts[i]));
-            self.find_contacts(moved);
-            self.solve_impacts(model);
+    /// One step of several worlds together, each as it would go alone.
+    pub(crate) fn step<const N: usize>(
+        mut worlds: [&mut Self; N],
+        model: &Model,
+        loads: [Load; N],
+    ) {
+        let mut works: [Work<'_>; N] = std::array::from_fn(|i| {
+            worlds[i].update_contacts(model);
+            worlds[i].prepare(model, loads[i])
+        });
+        solve_velocities(&mut works);
+        for (world, work) in worlds.iter_mut().zip(works) {
+            world.finish(model, work);
         }
     }
 
@@ -152,9 +181,9 @@ impl World {
             return;
         }
         for edge in 0..EDGES {
-            for body in 0..BODIES {
+            for (body, moved) in moved.iter().enumerate() {
                 let bounds = &self.bodies[body].bounds;
-                if moved[body]
+                if *moved
                     && bounds.overlap(&self.edges[edge].bounds)
                     && self.contacts.insert(body, edge)
                 {
@@ -164,29 +193,20 @@ impl World {
         }
     }
 
-    /// Moves all bodies by a whole step.
-    fn solve(&mut self, model: &Model, force: Vec2, torque: f32) {
-        for i in 0..BODIES {
-            self.wake(i);
-        }
-        let mut velocities = self.pull(model, force, torque);
-        let mut positions = self.bodies.map(|body| body.sweep.end);
-        for body in &mut self.bodies {
-            body.sweep.start = body.sweep.end;
-            body.sweep.elapsed = 0.0;
-        }
-
-        let mut solvers = [ContactSolver::default(); MAX_CONTACTS];
-        let count = self.touching(model, &mut solvers);
-        let contacts = &mut solvers[..count];
-        for contact in contacts.iter_mut() {
+    /// Everything up to the velocities.
+    fn prepare<'a>(&mut self, model: &'a Model, load: Load) -> Work<'a> {
+        let mut velocities = self.pull(model, load);
+        let positions = self.bodies.map(|body| body.sweep.end);
+        let mut contacts = std::mem::take(&mut self.solvers);
+        self.touching(model, &mut contacts);
+        for contact in &mut contacts {
             let i = contact.body;
             contact.prepare(&self.contacts, &model.parts[i], positions[i]);
         }
-        for contact in contacts.iter() {
+        for contact in &contacts {
             contact.warm_start(&mut velocities[contact.body]);
         }
-        let mut joints = JOINT_ORDER.map(|i| {
+        let joints = JOINT_ORDER.map(|i| {
             JointSolver::new(
                 &model.joints[i],
                 [&model.parts[0], &model.parts[i + 1]],
@@ -195,36 +215,60 @@ impl World {
                 ends(&mut velocities, i),
             )
         });
-        for _ in 0..VELOCITY_ITERATIONS {
-            for (joint, i) in joints.iter_mut().zip(JOINT_ORDER) {
-                joint.solve_velocities(ends(&mut velocities, i));
-            }
-            for contact in contacts.iter_mut() {
-                contact.solve_velocities(&mut velocities[contact.body]);
-            }
+        Work {
+            velocities,
+            positions,
+            contacts,
+            joints,
         }
+    }
+
+    /// Everything after the velocities; nothing happens while all sleep.
+    fn finish(&mut self, model: &Model, mut work: Work<'_>) {
+        if self.bodies.iter().any(|body| body.awake) {
+            self.move_all(model, &mut work);
+            let moved = std::array::from_fn(|i| self.bodies[i].update_bounds(&model.parts[i]));
+            self.find_contacts(moved);
+        }
+        work.contacts.clear();
+        self.solvers = work.contacts;
+        self.solve_impacts(model);
+    }
+
+    /// Moves all bodies by a whole step.
+    fn move_all(&mut self, model: &Model, work: &mut Work<'_>) {
+        let Work {
+            velocities,
+            positions,
+            contacts,
+            joints,
+        } = work;
         for contact in contacts.iter() {
             contact.store(&mut self.contacts);
         }
         for (joint, i) in joints.iter().zip(JOINT_ORDER) {
             self.joints[i] = joint.state;
         }
-
-        for (position, velocity) in positions.iter_mut().zip(&mut velocities) {
+        for (position, velocity) in positions.iter_mut().zip(velocities.iter_mut()) {
             travel(position, velocity, TIME_STEP);
         }
         let solved = (0..POSITION_ITERATIONS).any(|_| {
-            let apart = self.part_positions(model, contacts, &mut positions, STIFFNESS)
-                >= -3.0 * LINEAR_SLOP;
+            let apart =
+                self.part_positions(model, contacts, positions, STIFFNESS) >= -3.0 * LINEAR_SLOP;
             let mut held = true;
             for (joint, i) in joints.iter().zip(JOINT_ORDER) {
-                held &= joint.solve_positions(ends(&mut positions, i));
+                held &= joint.solve_positions(ends(positions, i));
             }
             apart && held
         });
         for i in 0..BODIES {
+            self.wake(i);
             let body = &mut self.bodies[i];
-            body.sweep.end = positions[i];
+            body.sweep = Sweep {
+                start: body.sweep.end,
+                end: positions[i],
+                elapsed: 0.0,
+            };
             body.velocity = velocities[i];
             body.settle(&model.parts[i]);
         }
@@ -232,15 +276,11 @@ impl World {
     }
 
     /// The velocities after gravity and other forces.
-    fn pull(&self, model: &Model, force: Vec2, torque: f32) -> [Velocity; BODIES] {
+    fn pull(&self, model: &Model, load: Load) -> [Velocity; BODIES] {
         let gravity = vec2(0.0, model.gravity);
         std::array::from_fn(|i| {
             let part = &model.parts[i];
-            let (force, torque) = if i == 0 {
-                (force, torque)
-            } else {
-                (vec2(0.0, 0.0), 0.0)
-            };
+            let Load { force, torque } = if i == 0 { load } else { Load::default() };
             let Velocity { linear, angular } = self.bodies[i].velocity;
             Velocity {
                 linear: linear + (gravity + force * part.inverse_mass) * TIME_STEP,
@@ -249,19 +289,22 @@ impl World {
         })
     }
 
-    /// Fills in the contacts that touch, in the order in which they are solved; says how many.
-    fn touching(&self, model: &Model, solvers: &mut [ContactSolver; MAX_CONTACTS]) -> usize {
-        let mut count = 0;
+    /// Adds the contacts that touch, in the order in which they are solved.
+    fn touching(&self, model: &Model, solvers: &mut Vec<ContactSolver>) {
         for body in ORDER {
             for (i, contact) in self.contacts.iter().enumerate().rev() {
                 if contact.body() == body && contact.manifold.touches() {
-                    let friction = self.edges[contact.edge()].friction;
-                    solvers[count] = ContactSolver::new(i, contact, &model.parts[body], friction);
-                    count += 1;
+                    solvers.push(self.solver(model, i));
                 }
             }
         }
-        count
+    }
+
+    /// Contact `i` with the impulses of the last step.
+    fn solver(&self, model: &Model, i: usize) -> ContactSolver {
+        let contact = &self.contacts[i];
+        let friction = self.edges[contact.edge()].friction;
+        ContactSolver::new(i, contact, &model.parts[contact.body()], friction)
     }
 
     /// One iteration on the positions; gives the lowest separation, m.
@@ -396,29 +439,20 @@ impl World {
         let number = self.contacts[first].body();
         let part = &model.parts[number];
         self.wake(number);
-        let mut solvers = [ContactSolver::default(); MAX_CONTACTS];
-        let mut count = 0;
-        let mut add = |world: &Self, i: usize| {
-            let contact = &world.contacts[i];
-            let friction = world.edges[contact.edge()].friction;
-            solvers[count] = ContactSolver::new(i, contact, part, friction);
-            solvers[count].cold();
-            count += 1;
-        };
-        add(self, first);
+        let mut contacts = std::mem::take(&mut self.solvers);
+        contacts.push(self.solver(model, first));
         for i in (0..self.contacts.len()).rev() {
             if i != first && self.contacts[i].body() == number {
                 impacts[i].ignored = false;
                 if self.update_contact(model, i) {
-                    add(self, i);
+                    contacts.push(self.solver(model, i));
                 }
             }
         }
-        let contacts = &mut solvers[..count];
 
         let mut positions = self.bodies.map(|body| body.sweep.end);
         for _ in 0..IMPACT_POSITION_ITERATIONS {
-            let lowest = self.part_positions(model, contacts, &mut positions, IMPACT_STIFFNESS);
+            let lowest = self.part_positions(model, &contacts, &mut positions, IMPACT_STIFFNESS);
             if lowest >= -1.5 * LINEAR_SLOP {
                 break;
             }
@@ -426,19 +460,50 @@ impl World {
         let mut position = positions[number];
         let mut velocity = self.bodies[number].velocity;
         self.bodies[number].sweep.start = position;
-        for contact in contacts.iter_mut() {
+        for contact in &mut contacts {
+            contact.cold();
             contact.prepare(&self.contacts, part, position);
         }
         for _ in 0..VELOCITY_ITERATIONS {
-            for contact in contacts.iter_mut() {
+            for contact in &mut contacts {
                 contact.solve_velocities(&mut velocity);
             }
         }
+        contacts.clear();
+        self.solvers = contacts;
         travel(&mut position, &mut velocity, rest_s);
         let body = &mut self.bodies[number];
         body.sweep.end = position;
         body.velocity = velocity;
         body.settle(part);
+    }
+}
+
+/// The iterations on the velocities: joints, then contacts.
+fn solve_velocities<const N: usize>(works: &mut [Work<'_>; N]) {
+    let mut hinges: [Hinge<N>; JOINTS] =
+        std::array::from_fn(|k| Hinge::gather(|i| &works[i].joints[k]));
+    let mut velocities: [Velocities<N>; BODIES] =
+        std::array::from_fn(|body| Velocities::gather(|i| works[i].velocities[body]));
+    for _ in 0..VELOCITY_ITERATIONS {
+        for (hinge, i) in hinges.iter_mut().zip(JOINT_ORDER) {
+            let [a, b] = ends(&mut velocities, i);
+            hinge.solve(a, b);
+        }
+        for (i, work) in works.iter_mut().enumerate() {
+            for contact in &mut work.contacts {
+                let body = &mut velocities[contact.body];
+                let mut velocity = body.of(i);
+                contact.solve_velocities(&mut velocity);
+                body.set(i, velocity);
+            }
+        }
+    }
+    for (i, work) in works.iter_mut().enumerate() {
+        work.velocities = velocities.map(|body| body.of(i));
+        for (hinge, joint) in hinges.iter().zip(&mut work.joints) {
+            hinge.scatter(i, joint);
+        }
     }
 }
 
@@ -503,7 +568,7 @@ mod tests {
         let model = model();
         let mut world = world(&model, 0.2, 2.0);
         for _ in 0..200 {
-            world.step(&model, vec2(0.0, 0.0), 0.0);
+            World::step([&mut world], &model, [Load::default()]);
         }
         for body in &world.bodies {
             // Skins of 0.01 m rest on one another, less the slop of 0.005 m.
@@ -522,7 +587,7 @@ mod tests {
             body.velocity.linear = vec2(30.0, -100.0);
         }
         for _ in 0..10 {
-            world.step(&model, vec2(0.0, 0.0), 0.0);
+            World::step([&mut world], &model, [Load::default()]);
             let lowest = world.bodies.map(|body| body.placement.position.y);
             assert!(lowest.into_iter().all(|y| y > 0.4), "{lowest:?}");
         }
@@ -534,7 +599,7 @@ mod tests {
         let model = model();
         // Over the end of two pieces.
         let mut world = world(&model, 1.0, 0.51);
-        world.step(&model, vec2(0.0, 0.0), 0.0);
+        World::step([&mut world], &model, [Load::default()]);
         let touching = |world: &World| {
             let contacts = world.contacts.iter().filter(|c| c.body() == 0);
             contacts.filter(|c| c.manifold.touches()).count()
@@ -545,7 +610,7 @@ mod tests {
         }
         for _ in 0..100 {
             if touching(&world) == 2 {
-                world.step(&model, vec2(0.0, 0.0), 0.0);
+                World::step([&mut world], &model, [Load::default()]);
             }
         }
         assert_eq!((touching(&world), world.grounded[0]), (1, false));
@@ -558,7 +623,7 @@ mod tests {
         world.bodies[1].velocity.angular = 5.0;
         world.bodies[2].velocity.linear.x = 1.0;
         for _ in 0..100 {
-            world.step(&model, vec2(0.0, 0.0), 0.0);
+            World::step([&mut world], &model, [Load::default()]);
             let [a, b, _] = &world.bodies;
             // What the solver leaves alone.
             assert!((b.center() - a.center()).length() <= LINEAR_SLOP);
