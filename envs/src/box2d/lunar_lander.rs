@@ -338,7 +338,7 @@ impl Rules {
         let (block_steps, steps) = steps.as_chunks_mut::<BLOCK>();
         let block_rows = blocks.iter_mut().zip(block_actions).zip(block_rngs);
         for (((states, actions), rngs), steps) in block_rows.zip(block_steps) {
-            let draws = rngs.each_mut().map(|rng| dispersion(rng));
+            let draws = rngs.each_mut().map(dispersion);
             *steps = self.fly(states, actions.map(thrust), draws);
         }
         let rows = states.iter_mut().zip(actions).zip(rngs);

@@ -265,22 +265,27 @@ impl<const N: usize> Hinge<N> {
             at_b[0] - a.linear[0] - -a.angular * arm[1],
             at_b[1] - a.linear[1] - a.angular * arm[0],
         ];
-        let held = self.solve_all([drift[0], drift[1], b.angular - a.angular]);
-        let turn = -held[2];
+        let [x, y, turn] = self
+            .solve_all([drift[0], drift[1], b.angular - a.angular])
+            .map(|x| -x);
         let total = self.limit + turn;
+        let (mut pin, mut turn, mut limit) = ([x, y], turn, total);
         // A limit only pushes. Where it would pull, what it did is taken back, and the pin does the rest, as
         // it does where no limit is reached.
         let alone = self.direction.test(total, |direction, total| {
-            direction == 0.0 || direction * total < 0.0
+            (direction == 0.0) | (direction * total < 0.0)
         });
-        let [.., [x, y, _]] = self.columns;
-        let pin = self.solve_pin([-drift[0] + x * self.limit, -drift[1] + y * self.limit]);
-        let pin = [
-            Wide::choose(alone, pin[0], -held[0]),
-            Wide::choose(alone, pin[1], -held[1]),
-        ];
-        let turn = Wide::choose(alone, -self.limit, turn);
-        self.limit = Wide::choose(alone, Wide::all(0.0), total);
+        if alone.contains(&true) {
+            let [.., [x, y, _]] = self.columns;
+            let [x, y] = self.solve_pin([-drift[0] + x * self.limit, -drift[1] + y * self.limit]);
+            pin = [
+                Wide::choose(alone, x, pin[0]),
+                Wide::choose(alone, y, pin[1]),
+            ];
+            turn = Wide::choose(alone, -self.limit, turn);
+            limit = Wide::choose(alone, Wide::all(0.0), limit);
+        }
+        self.limit = limit;
         self.pin = [self.pin[0] + pin[0], self.pin[1] + pin[1]];
         a.push(self.inverse[0].map(|x| -x), self.arms[0], pin, turn);
         b.push(self.inverse[1], self.arms[1], pin, turn);
