@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LINEAR_SLOP;
 use super::body::{Part, Position, Velocity};
+use super::list::List;
 use super::manifold::Manifold;
 use super::math::{Vec2, clamp, least, most, vec2};
 use super::{BODIES, EDGES};
@@ -40,7 +41,7 @@ impl Contact {
 /// At most one contact for each pair, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Contact>", into = "Vec<Contact>")]
-pub(super) struct Contacts(Vec<Contact>);
+pub(super) struct Contacts(List<Contact>);
 
 /// Contacts there can be.
 pub(super) const MAX_CONTACTS: usize = BODIES * EDGES;
@@ -60,13 +61,17 @@ impl TryFrom<Vec<Contact>> for Contacts {
                 return Err("two contacts of one pair");
             }
         }
-        Ok(Self(contacts))
+        let mut list = List::default();
+        for contact in contacts {
+            list.push(contact);
+        }
+        Ok(Self(list))
     }
 }
 
 impl From<Contacts> for Vec<Contact> {
     fn from(contacts: Contacts) -> Self {
-        contacts.0
+        contacts.to_vec()
     }
 }
 

@@ -19,6 +19,7 @@ mod body;
 mod contact;
 mod impact;
 mod joint;
+mod list;
 mod manifold;
 mod math;
 mod shape;

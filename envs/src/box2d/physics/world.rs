@@ -6,6 +6,7 @@ use super::body::{Body, Part, Position, Sweep, Velocity};
 use super::contact::{ContactSolver, Contacts, MAX_CONTACTS};
 use super::impact::time_of_impact;
 use super::joint::{Hinge, Joint, JointSolver, JointState};
+use super::list::List;
 use super::manifold::collide;
 use super::math::{Vec2, least, vec2};
 use super::shape::Edge;
@@ -56,9 +57,9 @@ pub(crate) struct World {
     contacts: Contacts,
     /// How long all bodies have been at rest, s.
     rest_s: f32,
-    /// Room for the contacts of a step; empty between steps.
+    /// The touching contacts during a step, in the order in which they are solved; empty between steps.
     #[serde(skip)]
-    solvers: Vec<ContactSolver>,
+    solvers: List<ContactSolver>,
 }
 
 /// What pulls at the first body during a step.
@@ -75,8 +76,6 @@ pub(crate) struct Load {
 struct Work<'a> {
     velocities: [Velocity; BODIES],
     positions: [Position; BODIES],
-    /// In the order in which they are solved.
-    contacts: Vec<ContactSolver>,
     joints: [JointSolver<'a>; JOINTS],
 }
 
@@ -100,7 +99,7 @@ impl World {
             joints: [JointState::default(); JOINTS],
             contacts: Contacts::default(),
             rest_s: 0.0,
-            solvers: Vec::new(),
+            solvers: List::default(),
         };
         world.find_contacts([true; BODIES]);
         world
@@ -132,7 +131,7 @@ impl World {
             worlds[i].update_contacts(model);
             worlds[i].prepare(model, loads[i])
         });
-        solve_velocities(&mut works);
+        solve_velocities(&mut worlds, &mut works);
         for (world, work) in worlds.iter_mut().zip(works) {
             world.finish(model, work);
         }
@@ -197,13 +196,12 @@ impl World {
     fn prepare<'a>(&mut self, model: &'a Model, load: Load) -> Work<'a> {
         let mut velocities = self.pull(model, load);
         let positions = self.bodies.map(|body| body.sweep.end);
-        let mut contacts = std::mem::take(&mut self.solvers);
-        self.touching(model, &mut contacts);
-        for contact in &mut contacts {
+        self.add_touching(model);
+        for contact in self.solvers.iter_mut() {
             let i = contact.body;
             contact.prepare(&self.contacts, &model.parts[i], positions[i]);
         }
-        for contact in &contacts {
+        for contact in self.solvers.iter() {
             contact.warm_start(&mut velocities[contact.body]);
         }
         let joints = JOINT_ORDER.map(|i| {
@@ -218,7 +216,6 @@ impl World {
         Work {
             velocities,
             positions,
-            contacts,
             joints,
         }
     }
@@ -230,8 +227,7 @@ impl World {
             let moved = std::array::from_fn(|i| self.bodies[i].update_bounds(&model.parts[i]));
             self.find_contacts(moved);
         }
-        work.contacts.clear();
-        self.solvers = work.contacts;
+        self.solvers.clear();
         self.solve_impacts(model);
     }
 
@@ -240,10 +236,9 @@ impl World {
         let Work {
             velocities,
             positions,
-            contacts,
             joints,
         } = work;
-        for contact in contacts.iter() {
+        for contact in self.solvers.iter() {
             contact.store(&mut self.contacts);
         }
         for (joint, i) in joints.iter().zip(JOINT_ORDER) {
@@ -253,8 +248,7 @@ impl World {
             travel(position, velocity, TIME_STEP);
         }
         let solved = (0..POSITION_ITERATIONS).any(|_| {
-            let apart =
-                self.part_positions(model, contacts, positions, STIFFNESS) >= -3.0 * LINEAR_SLOP;
+            let apart = self.part_positions(model, positions, STIFFNESS) >= -3.0 * LINEAR_SLOP;
             let mut held = true;
             for (joint, i) in joints.iter().zip(JOINT_ORDER) {
                 held &= joint.solve_positions(ends(positions, i));
@@ -289,33 +283,35 @@ impl World {
         })
     }
 
-    /// Adds the contacts that touch, in the order in which they are solved.
-    fn touching(&self, model: &Model, solvers: &mut Vec<ContactSolver>) {
+    /// Adds the contacts that touch to those that are solved.
+    fn add_touching(&mut self, model: &Model) {
         for body in ORDER {
-            for (i, contact) in self.contacts.iter().enumerate().rev() {
+            for i in (0..self.contacts.len()).rev() {
+                let contact = &self.contacts[i];
                 if contact.body() == body && contact.manifold.touches() {
-                    solvers.push(self.solver(model, i));
+                    self.add(model, i);
                 }
             }
         }
     }
 
-    /// Contact `i` with the impulses of the last step.
-    fn solver(&self, model: &Model, i: usize) -> ContactSolver {
+    /// Adds contact `i` to those that are solved, with the impulses of the last step.
+    fn add(&mut self, model: &Model, i: usize) {
         let contact = &self.contacts[i];
         let friction = self.edges[contact.edge()].friction;
-        ContactSolver::new(i, contact, &model.parts[contact.body()], friction)
+        let part = &model.parts[contact.body()];
+        self.solvers
+            .push(ContactSolver::new(i, contact, part, friction));
     }
 
     /// One iteration on the positions; gives the lowest separation, m.
     fn part_positions(
         &self,
         model: &Model,
-        contacts: &[ContactSolver],
         positions: &mut [Position; BODIES],
         stiffness: f32,
     ) -> f32 {
-        contacts.iter().fold(0.0, |lowest, contact| {
+        self.solvers.iter().fold(0.0, |lowest, contact| {
             let i = contact.body;
             let part = &model.parts[i];
             let separation =
@@ -439,20 +435,19 @@ impl World {
         let number = self.contacts[first].body();
         let part = &model.parts[number];
         self.wake(number);
-        let mut contacts = std::mem::take(&mut self.solvers);
-        contacts.push(self.solver(model, first));
+        self.add(model, first);
         for i in (0..self.contacts.len()).rev() {
             if i != first && self.contacts[i].body() == number {
                 impacts[i].ignored = false;
                 if self.update_contact(model, i) {
-                    contacts.push(self.solver(model, i));
+                    self.add(model, i);
                 }
             }
         }
 
         let mut positions = self.bodies.map(|body| body.sweep.end);
         for _ in 0..IMPACT_POSITION_ITERATIONS {
-            let lowest = self.part_positions(model, &contacts, &mut positions, IMPACT_STIFFNESS);
+            let lowest = self.part_positions(model, &mut positions, IMPACT_STIFFNESS);
             if lowest >= -1.5 * LINEAR_SLOP {
                 break;
             }
@@ -460,17 +455,16 @@ impl World {
         let mut position = positions[number];
         let mut velocity = self.bodies[number].velocity;
         self.bodies[number].sweep.start = position;
-        for contact in &mut contacts {
+        for contact in self.solvers.iter_mut() {
             contact.cold();
             contact.prepare(&self.contacts, part, position);
         }
         for _ in 0..VELOCITY_ITERATIONS {
-            for contact in &mut contacts {
+            for contact in self.solvers.iter_mut() {
                 contact.solve_velocities(&mut velocity);
             }
         }
-        contacts.clear();
-        self.solvers = contacts;
+        self.solvers.clear();
         travel(&mut position, &mut velocity, rest_s);
         let body = &mut self.bodies[number];
         body.sweep.end = position;
@@ -480,7 +474,7 @@ impl World {
 }
 
 /// The iterations on the velocities: joints, then contacts.
-fn solve_velocities<const N: usize>(works: &mut [Work<'_>; N]) {
+fn solve_velocities<const N: usize>(worlds: &mut [&mut World; N], works: &mut [Work<'_>; N]) {
     let mut hinges: [Hinge<N>; JOINTS] =
         std::array::from_fn(|k| Hinge::gather(|i| &works[i].joints[k]));
     let mut velocities: [Velocities<N>; BODIES] =
@@ -490,8 +484,8 @@ fn solve_velocities<const N: usize>(works: &mut [Work<'_>; N]) {
             let [a, b] = ends(&mut velocities, i);
             hinge.solve(a, b);
         }
-        for (i, work) in works.iter_mut().enumerate() {
-            for contact in &mut work.contacts {
+        for (i, world) in worlds.iter_mut().enumerate() {
+            for contact in world.solvers.iter_mut() {
                 let body = &mut velocities[contact.body];
                 let mut velocity = body.of(i);
                 contact.solve_velocities(&mut velocity);
