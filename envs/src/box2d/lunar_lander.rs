@@ -7,7 +7,7 @@ use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range}
 use super::physics::{EDGES, Edge, Joint, Load, Model, Part, Polygon, Vec2, World, vec2};
 use crate::canvas::{Canvas, colors};
 
-/// Rows that step together.
+/// Rows that step together: two registers of four numbers each on any x86-64.
 const BLOCK: usize = 8;
 
 // Gymnasium `envs/box2d/lunar_lander.py`: sizes in pixels of a frame, 30 to the metre.
@@ -68,12 +68,12 @@ const SIDE_FUEL: f64 = 0.03;
 ///
 /// | index | meaning | unit | usual range |
 /// |---|---|---|---|
-/// | 0 | distance to the right of the flags' middle | half the width of the frame | -1 to 1 |
-/// | 1 | height of the craft over where it stands when landed | half the height of the frame | 0 to 1.5 |
-/// | 2 | velocity to the right | half widths in a second, times 10 m/50 | -2 to 2 |
-/// | 3 | velocity upwards | likewise, by heights | -2 to 2 |
+/// | 0 | distance to the right of the flags' middle | 10 m, half the frame | -1 to 1 |
+/// | 1 | height over where it stands when landed | 6.67 m, half the frame | 0 to 1.5 |
+/// | 2 | velocity to the right | 5 m/s | -2 to 2 |
+/// | 3 | velocity upwards | 7.5 m/s | -2 to 2 |
 /// | 4 | angle, left is positive | rad | -π to π |
-/// | 5 | angular velocity | rad in 0.4 s | -5 to 5 |
+/// | 5 | angular velocity | 2.5 rad/s | -5 to 5 |
 /// | 6 | whether the leg on the right touches the ground | 0 or 1 | |
 /// | 7 | whether the leg on the left touches the ground | 0 or 1 | |
 ///
