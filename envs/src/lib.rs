@@ -1,6 +1,7 @@
 //! Native reinforcement-learning environments.
 //!
 //! - [`arcade`]: the five games of MinAtar, seen as planes of cells;
+//! - [`box2d`]: worlds of rigid bodies;
 //! - [`classic`]: control problems with continuous state;
 //! - [`grid`]: grid worlds whose dynamics are known as a table;
 //! - [`minigrid`]: levels of MiniGrid and BabyAI, seen from within and with a mission in words;
@@ -26,6 +27,7 @@
 
 pub mod arcade;
 mod block;
+pub mod box2d;
 pub mod canvas;
 pub mod classic;
 pub mod grid;
@@ -72,6 +74,8 @@ pub fn register(registry: Registry) -> Registry {
         .finite_env("frozen-lake", grid::FrozenLake::new)
         .finite_env("garnet", table::Garnet::new)
         .finite_env("gridworld", grid::GridWorld::new)
+        .env("lunar-lander", box2d::LunarLander::new)
+        .env("lunar-lander-continuous", box2d::LunarLanderContinuous::new)
         .env("memory-chain", probe::MemoryChain::new)
         .env("minatar-asterix", arcade::MinAtar::<arcade::Asterix>::new)
         .env("minatar-breakout", arcade::MinAtar::<arcade::Breakout>::new)

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
 
+mod box2d;
 mod classic;
 mod grid;
 mod memory;
