@@ -168,6 +168,7 @@ fn each_shows_itself_and_says_where_it_comes_from() {
         let mut envs = made(&registry, id, 1, 3);
         assert!(envs.render(0).is_some(), "{id}: no text frame");
         let spec = envs.spec().clone();
+        assert!(!spec.reference.is_empty(), "{id}: no reference");
         if let Some(n) = spec.action_space.discrete()
             && !spec.action_names.is_empty()
         {

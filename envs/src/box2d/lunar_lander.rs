@@ -702,6 +702,9 @@ macro_rules! shared {
             Some(200.0)
         }
 
+        fn reference(&self) -> &'static str {
+            "Gymnasium LunarLander-v3"
+        }
         fn render(&self, state: &LunarLanderState) -> Option<String> {
             Some(self.rules.render(state))
         }

@@ -172,6 +172,9 @@ impl Env for Autoencode {
         obs[1] = if seen { state.wanted().into() } else { 0 };
     }
 
+    fn reference(&self) -> &'static str {
+        "POPGym Autoencode"
+    }
     fn render(&self, state: &AutoencodeState) -> Option<String> {
         Some(if state.asked == 0 {
             let card = sign(state.wanted());

@@ -90,6 +90,9 @@ impl Env for Bandit {
     fn observe(&self, _: &(), obs: &mut [i32]) {
         obs[0] = 0;
     }
+    fn reference(&self) -> &'static str {
+        "bsuite bandit"
+    }
     fn render(&self, _: &()) -> Option<String> {
         let arms = self.success_probabilities.len();
         Some(format!("{arms} arms, 0 to {}\n", arms - 1))

@@ -112,6 +112,9 @@ impl Env for CartPolePositionOnly {
     fn time_limit(&self) -> Option<u32> {
         Some(self.max_episode_length)
     }
+    fn reference(&self) -> &'static str {
+        "POPGym PositionOnlyCartPole"
+    }
     fn render(&self, state: &CartPoleState) -> Option<String> {
         self.cart_pole.render(state)
     }

@@ -131,6 +131,9 @@ impl Env for Catch {
         obs[(self.rows - 1) * self.columns + state.paddle_column as usize] = 1.0;
     }
 
+    fn reference(&self) -> &'static str {
+        "bsuite catch"
+    }
     fn render(&self, state: &CatchState) -> Option<String> {
         let mut text = String::new();
         for row in 0..self.rows as u32 {

@@ -107,6 +107,9 @@ impl Env for Corridor {
     fn time_limit(&self) -> Option<u32> {
         Some(10 * self.length as u32)
     }
+    fn reference(&self) -> &'static str {
+        "Thorndike"
+    }
     fn render(&self, at: &u32) -> Option<String> {
         let cell = |i| if i == *at as usize { '@' } else { '.' };
         Some((0..self.length).map(cell).collect::<String>() + "G\n")

@@ -151,6 +151,9 @@ impl Env for DeepSea {
             obs[state.row as usize * self.size + state.column as usize] = 1.0;
         }
     }
+    fn reference(&self) -> &'static str {
+        "bsuite deep_sea"
+    }
     fn render(&self, state: &DeepSeaState) -> Option<String> {
         let mut text = String::new();
         for row in 0..self.size as u32 {
@@ -208,6 +211,9 @@ impl Env for TabularDeepSea {
     }
     fn observe(&self, state: &DeepSeaState, obs: &mut [i32]) {
         obs[0] = self.number(*state) as i32;
+    }
+    fn reference(&self) -> &'static str {
+        "bsuite deep_sea"
     }
     fn render(&self, state: &DeepSeaState) -> Option<String> {
         self.0.render(state)

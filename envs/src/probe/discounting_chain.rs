@@ -122,6 +122,9 @@ impl Env for DiscountingChain {
         obs[1] = (f64::from(state.steps) / f64::from(STEPS)) as f32;
     }
 
+    fn reference(&self) -> &'static str {
+        "bsuite discounting_chain"
+    }
     fn render(&self, state: &DiscountingChainState) -> Option<String> {
         let chain = state.chain.map_or("no chain".into(), |chain| {
             let day = PAY_DAYS.get(usize::from(chain)).unwrap_or(&0);

@@ -142,6 +142,9 @@ impl Env for MemoryChain {
         }
     }
 
+    fn reference(&self) -> &'static str {
+        "bsuite memory_chain"
+    }
     fn render(&self, state: &MemoryChainState) -> Option<String> {
         let mut obs = vec![0.0; 2 + self.num_bits as usize];
         self.observe(state, &mut obs);

@@ -134,6 +134,9 @@ impl Env for RepeatFirst {
         obs[0] = i32::from(state.newest);
     }
 
+    fn reference(&self) -> &'static str {
+        "POPGym RepeatFirst"
+    }
     fn render(&self, state: &RepeatFirstState) -> Option<String> {
         Some(format!(
             "card {} of {}: {}\n",

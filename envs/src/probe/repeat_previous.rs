@@ -148,6 +148,9 @@ impl Env for RepeatPrevious {
         obs[0] = state.suit(1).into();
     }
 
+    fn reference(&self) -> &'static str {
+        "POPGym RepeatPrevious"
+    }
     fn render(&self, state: &RepeatPreviousState) -> Option<String> {
         Some(format!(
             "card {} of {}: {}; asks for the one {} back\n",

@@ -171,6 +171,9 @@ impl Env for TMaze {
         Some(20 * self.config.corridor_length)
     }
 
+    fn reference(&self) -> &'static str {
+        "Bakker 2001"
+    }
     fn render(&self, state: &TMazeState) -> Option<String> {
         const WIDTH: usize = 40;
         let length = self.config.corridor_length as usize;

@@ -152,6 +152,9 @@ impl Env for UmbrellaChain {
         }
     }
 
+    fn reference(&self) -> &'static str {
+        "bsuite umbrella_chain"
+    }
     fn render(&self, state: &UmbrellaChainState) -> Option<String> {
         let weather = if state.need { "rain" } else { "sun" };
         let umbrella = if state.has { "an" } else { "no" };

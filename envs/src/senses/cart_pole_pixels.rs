@@ -107,6 +107,9 @@ impl Env for CartPolePixels {
         FRAME.line([x, AXLE], tip, 3.0, grey(obs, 255));
     }
 
+    fn reference(&self) -> &'static str {
+        "Gymnasium CartPole-v1, drawn"
+    }
     fn render(&self, state: &CartPoleState) -> Option<String> {
         self.cart_pole.render(state)
     }

@@ -267,6 +267,9 @@ impl Env for DigitMaze {
         }
     }
 
+    fn reference(&self) -> &'static str {
+        "Thorndike"
+    }
     fn render(&self, state: &DigitMazeState) -> Option<String> {
         let mut text = String::new();
         for row in 0..self.config.size {

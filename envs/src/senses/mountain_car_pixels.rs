@@ -126,6 +126,9 @@ impl Env for MountainCarPixels {
         FRAME.disc([x, y - CAR], CAR, grey(obs, 255));
     }
 
+    fn reference(&self) -> &'static str {
+        "Gymnasium MountainCar-v0, drawn"
+    }
     fn render(&self, state: &MountainCarState) -> Option<String> {
         self.mountain_car.render(state)
     }

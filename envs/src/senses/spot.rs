@@ -414,6 +414,9 @@ impl Env for Spot {
         }
     }
 
+    fn reference(&self) -> &'static str {
+        "Thorndike"
+    }
     fn render(&self, state: &SpotState) -> Option<String> {
         let wanted = CLASSES.get(usize::from(state.wanted)).unwrap_or(&"nothing");
         let mut text = format!("find: {wanted}\n");

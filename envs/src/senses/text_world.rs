@@ -371,6 +371,9 @@ impl Env for TextWorld {
         writer.finish();
     }
 
+    fn reference(&self) -> &'static str {
+        "Thorndike"
+    }
     fn render(&self, state: &TextWorldState) -> Option<String> {
         let text = self.text(state);
         let sentences = text.split_inclusive('.').map(str::trim);
