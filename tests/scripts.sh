@@ -254,6 +254,14 @@ own_config_is_left_alone() {
     says "2.11.0 in $LIBTORCH" scripts/libtorch
 }
 
+another_crate_can_be_pointed_at_libtorch() {
+    export LIBTORCH=$sandbox/libtorch-2.11.0
+    mkdir "$sandbox/own-crate"
+    says "2.11.0 in $LIBTORCH" scripts/libtorch "$sandbox/own-crate"
+    grep -qF "LIBTORCH = '$LIBTORCH'" "$sandbox/own-crate/.cargo/config.toml" || wrong 'not in its config'
+    [[ ! -e .cargo/config.toml ]] || wrong 'the checkout was written to'
+}
+
 # --- run and bench -------------------------------------------------------------------------------
 
 missing_tools_are_named() {

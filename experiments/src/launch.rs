@@ -296,5 +296,5 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         // The error that matters is the first one.
         let _ = fs::remove_file(&tmp);
     }
-    written.with_context(|| format!("{}", path.display()))
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
