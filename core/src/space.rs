@@ -194,6 +194,11 @@ impl fmt::Display for Space {
                 let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
                 write!(f, "box({}; {low}..{high})", shape.join("x"))
             }
+            Self::MultiDiscrete(sizes)
+                if sizes.len() > 2 && sizes.iter().all(|n| *n == sizes[0]) =>
+            {
+                write!(f, "multi-discrete({}, {} times)", sizes[0], sizes.len())
+            }
             Self::MultiDiscrete(sizes) => {
                 let sizes: Vec<_> = sizes.iter().map(ToString::to_string).collect();
                 write!(f, "multi-discrete({})", sizes.join(", "))
@@ -270,7 +275,10 @@ mod tests {
         };
         let space = Space::Tuple(vec![pixels, Space::MultiDiscrete(vec![4, 4, 4])]);
         assert_eq!((space.len(), space.stacked(2).len()), (5, 10));
-        assert_eq!(space.to_string(), "box(2; 0..9) + multi-discrete(4, 4, 4)");
+        assert_eq!(
+            space.to_string(),
+            "box(2; 0..9) + multi-discrete(4, 3 times)"
+        );
         let row = |items: [u8; 5]| Array::from_vec(items.to_vec(), 5);
         assert!(space.contains(&row([9, 0, 3, 3, 3]), 0));
         assert!(!space.contains(&row([9, 10, 3, 3, 3]), 0));

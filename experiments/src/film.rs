@@ -25,7 +25,7 @@ pub(crate) struct Film {
 }
 
 /// Frames narrower than this are enlarged by a whole number: their captions would not be legible.
-const MIN_WIDTH: u32 = 320;
+const MIN_WIDTH: u32 = 240;
 const CAPTION_PIXELS: f64 = 13.0;
 
 impl Film {
@@ -134,6 +134,8 @@ pub(crate) fn contact_sheet(
 ) -> Result<()> {
     const CELL: u32 = 200;
     const GAP: u32 = 16;
+    /// The longest name fits under its picture.
+    const NAME_PIXELS: f64 = 11.0;
     ensure!(!pictures.is_empty(), "no environment draws itself");
     ensure!(
         path.extension()
@@ -141,7 +143,7 @@ pub(crate) fn contact_sheet(
         "{}: a contact sheet's name must end in .png",
         path.display()
     );
-    let (text, _) = plot::strip(CELL, CAPTION_PIXELS, &[""])?;
+    let (text, _) = plot::strip(CELL, NAME_PIXELS, &[""])?;
     let rows = (pictures.len() as u32).div_ceil(columns);
     let (width, row_height) = (columns * (CELL + GAP) + GAP, CELL + text + GAP);
     let mut sheet = Picture::filled(width, rows * row_height + GAP, [255; 3]);
@@ -153,7 +155,7 @@ pub(crate) fn contact_sheet(
         let fitted = fitted(picture, CELL);
         let (dx, dy) = ((CELL - fitted.width) / 2, CELL - fitted.height);
         paste(&mut sheet, &fitted, x + dx, y + dy);
-        let (height, rgb) = plot::strip(CELL, CAPTION_PIXELS, &[name])?;
+        let (height, rgb) = plot::strip(CELL, NAME_PIXELS, &[name])?;
         let caption = Picture {
             width: CELL,
             height,
@@ -220,7 +222,7 @@ mod tests {
         let mut film = options.read_info(File::open(&path).unwrap()).unwrap();
         let mut shades = Vec::new();
         while let Some(frame) = film.read_next_frame().unwrap() {
-            assert_eq!((frame.width, frame.delay), (400, 5), "enlarged four times");
+            assert_eq!((frame.width, frame.delay), (300, 5), "enlarged three times");
             shades.push(frame.buffer[0]);
         }
         assert_eq!(shades, [0, 100, 200]);

@@ -123,7 +123,11 @@ impl Game {
             let action = self.action_name();
             self.show(&[
                 &format!("episode {episode}, step {steps}: {action}"),
-                &format!("reward {reward}, return {}", short(total)),
+                &format!(
+                    "reward {}, return {}",
+                    short(f64::from(reward)),
+                    short(total)
+                ),
             ])?;
             self.envs.advance();
             if status.is_over() {
