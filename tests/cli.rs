@@ -161,12 +161,33 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
     run(&["plot", "results/small", "--out", "a.svg"]);
     run(&["plot", "results/small", "--panels", "--out", "b.png"]);
     run(&[
+        "plot",
+        "results/small",
+        "--range",
+        "-0.5..0.01",
+        "--out",
+        "d.svg",
+    ]);
+    let ranged = fs::read_to_string(folder.path().join("d.svg")).unwrap();
+    assert!(ranged.contains("lie above the picture"), "{ranged}");
+    run(&[
         "compare",
         "results/small",
         "results/small",
         "--out",
         "c.png",
+        "--range=0..1",
     ]);
+    let wrong = thorndike(
+        folder.path(),
+        &["plot", "results/small", "--range", "1..-1"],
+    );
+    let text = stderr(&wrong);
+    assert_eq!(wrong.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("'--range <LOW..HIGH>': give two numbers, the lower first, such as -200..0"),
+        "{text}"
+    );
     for picture in ["a.svg", "b.png", "c.png"] {
         assert!(folder.path().join(picture).is_file(), "{picture}");
     }

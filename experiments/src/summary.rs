@@ -257,7 +257,7 @@ pub fn table(summaries: &[Summary]) -> String {
 }
 
 /// Four digits, or all whole ones.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() || (value != 0.0 && !(1e-4..1e9).contains(&value.abs())) {
         return format!("{value:.3e}");
     }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use thorndike_core::Registry;
 
 use super::Outcome;
-use super::plot::Average;
+use super::plot::{Average, range};
 use super::report::read_with_references;
 use crate::plot;
 use crate::summary::{Summary, table};
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Average over seeds
     #[arg(long, value_enum, default_value = "iqm")]
     statistic: Average,
+    /// Returns to show; all by default, except the first ones where they would press the rest flat
+    #[arg(long, value_name = "LOW..HIGH", value_parser = range, allow_hyphen_values = true)]
+    range: Option<(f64, f64)>,
     /// Dark background
     #[arg(long)]
     dark: bool,
@@ -34,7 +37,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         }
         experiments.push(experiment);
     }
-    let options = args.statistic.options(args.dark);
+    let options = args.statistic.options(args.range, args.dark);
     plot::compare(&experiments, &options, &args.out)?;
     let summaries = experiments
         .iter()

@@ -21,9 +21,21 @@ pub(super) struct Args {
     /// Draw reported numbers, each in its panel: all of them, or those named, such as loss/td
     #[arg(long, value_name = "NAME", num_args = 0..)]
     panels: Option<Vec<String>>,
+    /// Returns to show; all by default, except the first ones where they would press the rest flat
+    #[arg(long, value_name = "LOW..HIGH", value_parser = range, allow_hyphen_values = true)]
+    range: Option<(f64, f64)>,
     /// Dark background
     #[arg(long)]
     dark: bool,
+}
+
+/// Reads `-200..0`.
+pub(super) fn range(text: &str) -> Result<(f64, f64), String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    text.split_once("..")
+        .and_then(|(low, high)| Some((number(low)?, number(high)?)))
+        .filter(|(low, high)| low < high)
+        .ok_or_else(|| "give two numbers, the lower first, such as -200..0".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -34,7 +46,7 @@ pub(super) enum Average {
 }
 
 impl Average {
-    pub(super) fn options(self, dark: bool) -> plot::Options {
+    pub(super) fn options(self, range: Option<(f64, f64)>, dark: bool) -> plot::Options {
         plot::Options {
             statistic: match self {
                 Self::Iqm => Statistic::Iqm,
@@ -46,6 +58,7 @@ impl Average {
             } else {
                 plot::Theme::Light
             },
+            range,
             ..plot::Options::default()
         }
     }
@@ -56,7 +69,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     for warning in &experiment.warnings {
         eprintln!("warning: {warning}");
     }
-    let options = args.statistic.options(args.dark);
+    let options = args.statistic.options(args.range, args.dark);
     let name = if args.panels.is_some() {
         "panels.png"
     } else {

@@ -52,8 +52,8 @@ pub(super) struct Panel {
 pub(super) enum Cut {
     #[default]
     Nothing,
-    /// Up to a quarter below: the failures of a beginner, in returns.
-    Below,
+    /// Below, of the first quarter of the steps: the failures of a beginner, in returns.
+    Early,
     /// Up to a twentieth above: spikes, in a loss.
     Above,
 }
@@ -238,7 +238,7 @@ impl Panel {
         )
     }
 
-    /// The y-range to show: everything, unless a few far-off values would press the rest flat.
+    /// The y-range to show: everything, unless far-off values that may be cut would press the rest flat.
     fn shown(&self) -> Range {
         let lines = self
             .lines
@@ -275,7 +275,7 @@ impl Panel {
             // What never changes, such as a constant step size, is shown by its distance from zero.
             Cut::Nothing if all.0 == all.1 => Some((all.0.min(0.0), all.1.max(0.0))),
             Cut::Nothing => None,
-            Cut::Below => least_cut(&drawn, 0.25).map(|low| (low, all.1)),
+            Cut::Early => self.after_the_start(&fixed, all).map(|low| (low, all.1)),
             Cut::Above => {
                 let mirrored: Vec<f64> = drawn.iter().rev().map(|value| -value).collect();
                 least_cut(&mirrored, 0.05).map(|low| (all.0, -low))
@@ -290,6 +290,30 @@ impl Panel {
             high,
             note: cut_note(&values, low, high),
         }
+    }
+
+    /// Where the range may begin if the first quarter of the steps presses what follows flat: the scale of what follows
+    /// is less than a twentieth of the height. It then gets a third, and the rise to it the rest. Nothing is cut for what
+    /// hardly moves anyway.
+    ///
+    /// The scale is the span of the values or the largest of them, whichever is more: from 0 to 0.9, or from 9 to 500,
+    /// is a rise to be seen whole however still the end is; from −1,000 to −13 is not.
+    fn after_the_start(&self, fixed: &[f64], (low, high): (f64, f64)) -> Option<f64> {
+        let start = |last: Option<f64>| 0.25 * last.unwrap_or(0.0);
+        let lines = self.lines.iter().flat_map(|line| {
+            let start = start(line.points.last().map(|point| point.0));
+            let later = line.points.iter().filter(move |point| point.0 >= start);
+            later.map(|point| point.1)
+        });
+        let bands = self.bands.iter().flat_map(|band| {
+            let start = start(band.points.last().map(|point| point.0));
+            let later = band.points.iter().filter(move |point| point.0 >= start);
+            later.flat_map(|point| [point.1, point.2])
+        });
+        let rest = span(lines.chain(bands).chain(fixed.iter().copied()));
+        let moves = rest.1 - rest.0;
+        let scale = moves.max(rest.0.abs()).max(rest.1.abs());
+        (moves > 0.05 * scale && high - low > 20.0 * scale).then_some(rest.1 - 3.0 * scale)
     }
 }
 
@@ -584,8 +608,10 @@ impl Page {
     fn band(&mut self, band: &Band, frame: &Frame) {
         if let [(x, low, high)] = band.points[..] {
             // A band of one point has no width: an error bar.
-            let ends = [(x, low.max(frame.low)), (x, high.min(frame.high))];
-            self.line(ends.map(|point| frame.at(point)), 2.5, band.colour, None);
+            for ends in clipped(&[(x, low), (x, high)], frame.low, frame.high) {
+                let ends = ends.into_iter().map(|point| frame.at(point));
+                self.line(ends, 2.5, band.colour, None);
+            }
             return;
         }
         let lower = band.points.iter().map(|&(x, low, _)| (x, low));
@@ -748,9 +774,9 @@ mod tests {
     }
 
     #[test]
-    fn early_failures_are_cut_and_what_is_near_is_kept() {
+    fn early_failures_are_cut_and_the_rise_from_them_is_kept() {
         let range = panel(
-            Cut::Below,
+            Cut::Early,
             after(
                 3,
                 -1000.0,
@@ -760,40 +786,68 @@ mod tests {
             ),
         )
         .shown();
-        assert!(range.low < -17.0 && range.low > -18.0, "{}", range.low);
+        // Three times 17 below the top, and some room.
+        assert!(range.low < -64.0 && range.low > -67.0, "{}", range.low);
         assert_eq!(
             range.note.as_deref(),
             Some("25 % of the points lie below the picture, down to −1,000.")
         );
     }
 
-    #[test]
-    fn no_more_is_cut_than_helps() {
-        let slow = [
-            vec![-1000.0],
-            vec![-21.0, -19.0, -17.0, -18.0],
-            vec![-13.0; 15],
-        ]
-        .concat();
-        let range = panel(Cut::Below, slow).shown();
-        assert!(range.low < -21.0 && range.low > -23.0, "{}", range.low);
+    /// From `start` over a tenth of the steps to `end`, which then comes and goes by `noise`.
+    fn learned_at_once(start: f64, end: f64, noise: f64) -> Vec<f64> {
+        let rise = (0..5).map(|i| start + (end - start) * f64::from(i) / 5.0);
+        let settled = (0..45).map(|i| end + noise * f64::from(i % 3 - 1));
+        rise.chain(settled).collect()
     }
 
     #[test]
-    fn what_is_more_than_a_quarter_is_no_exception() {
-        let range = panel(Cut::Below, after(4, -1000.0, &[-13.0; 9])).shown();
+    fn learning_is_shown_whole_wherever_it_can_be_seen_beside_the_end() {
+        for (what, start, end, noise) in [
+            ("FrozenLake", 0.0, 0.9, 0.03),
+            ("CartPole", 9.0, 495.0, 5.0),
+            ("MountainCar", -200.0, -110.0, 5.0),
+            ("LunarLander", -500.0, 250.0, 20.0),
+            ("Pendulum", -1600.0, -150.0, 10.0),
+            ("short and bad", -9.3, -2.0, 0.05),
+            ("CliffWalking, which then stands still", -1000.0, -13.0, 0.0),
+        ] {
+            let range = panel(Cut::Early, learned_at_once(start, end, noise)).shown();
+            assert!(
+                range.low <= start && range.note.is_none(),
+                "{what}: {}",
+                range.low
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_that_hides_the_end_is_cut_so_that_rise_and_end_are_seen() {
+        let range = panel(Cut::Early, learned_at_once(-750.0, 8.0, 0.6)).shown();
+        assert!((-30.0..-13.0).contains(&range.low), "{}", range.low);
+        assert!(range.note.is_some());
+    }
+
+    #[test]
+    fn what_comes_after_the_first_quarter_is_never_cut() {
+        let late = [
+            vec![-1000.0; 4],
+            vec![-13.0, -14.0, -13.0, -13.0, -13.0, -13.0, -13.0],
+        ]
+        .concat();
+        let range = panel(Cut::Early, late).shown();
         assert!(range.low <= -1000.0 && range.note.is_none());
     }
 
     #[test]
     fn rare_successes_are_never_cut() {
-        let range = panel(Cut::Below, after(40, 0.0, &[0.7, 0.0])).shown();
+        let range = panel(Cut::Early, after(40, 0.0, &[0.7, 0.0])).shown();
         assert!(range.high >= 0.7 && range.note.is_none());
     }
 
     #[test]
     fn the_last_value_of_a_line_is_never_cut() {
-        let range = panel(Cut::Below, after(40, -13.0, &[-1000.0])).shown();
+        let range = panel(Cut::Early, after(40, -13.0, &[-1000.0])).shown();
         assert!(range.low <= -1000.0 && range.note.is_none());
     }
 
@@ -828,6 +882,53 @@ mod tests {
         );
         assert!(clipped(&line[..1], 0.0, 5.0).is_empty());
         assert!(clipped(&[(0.0, 9.0), (1.0, 8.0)], 0.0, 5.0).is_empty());
+    }
+
+    #[test]
+    fn bands_and_error_bars_end_at_the_axes() {
+        let frame = Frame {
+            left: 10.0,
+            right: 110.0,
+            top: 20.0,
+            bottom: 120.0,
+            end: 4.0,
+            low: 0.0,
+            high: 5.0,
+        };
+        let steps = [
+            (-9.0, 3.0),
+            (2.0, 90.0),
+            (-90.0, -9.0),
+            (7.0, 8.0),
+            (-9.0, 9.0),
+        ];
+        let points = |steps: &[(f64, f64)]| -> Vec<_> {
+            let point = |(x, &(low, high)): (usize, &(f64, f64))| (x as f64, low, high);
+            steps.iter().enumerate().map(point).collect()
+        };
+        for steps in steps.windows(1).chain([&steps[..]]) {
+            let mut page = Page {
+                unit: 1.0,
+                theme: Theme::Light,
+                shapes: Vec::new(),
+            };
+            let band = Band {
+                points: points(steps),
+                colour: Colour(0, 0, 0),
+            };
+            page.band(&band, &frame);
+            for shape in &page.shapes {
+                let (Shape::Line { points, .. } | Shape::Area { points, .. }) = shape else {
+                    panic!("{shape:?}");
+                };
+                let inside = |&(x, y): &Point| {
+                    (10.0..=110.0).contains(&x) && (19.999..=120.001).contains(&y)
+                };
+                assert!(points.iter().all(inside), "{steps:?}: {points:?}");
+            }
+            let empty = matches!(steps, [(low, high)] if *low > 5.0 || *high < 0.0);
+            assert_eq!(page.shapes.is_empty(), empty, "{steps:?}");
+        }
     }
 
     #[test]

@@ -63,10 +63,11 @@ pub struct Options {
     pub statistic: Statistic,
     /// The band around it.
     pub bootstrap: Bootstrap,
-    /// Episodes in the trailing mean of returns while learning.
+    /// Most episodes in the trailing mean of returns while learning. Of short runs it takes a twentieth of a seed's
+    /// episodes, at least 5: a longer mean still rises when the agent has long stopped learning.
     pub window: usize,
-    /// Lowest and highest return shown. By default all of them, except few that are so far off that the rest would be
-    /// flat; the picture then says what was cut.
+    /// Lowest and highest return shown. By default all of them, except those of the first steps that are so far off that
+    /// the rest would be flat; the picture then says what was cut.
     pub range: Option<(f64, f64)>,
 }
 
@@ -85,6 +86,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Episodes in the trailing mean of an experiment.
+    fn window_of(&self, experiment: &Experiment) -> usize {
+        let episodes = experiment.seeds.iter().map(|run| run.episodes.len());
+        let fewest = episodes.filter(|&episodes| episodes > 0).min().unwrap_or(0);
+        (fewest / 20).max(5).min(self.window)
+    }
+
     fn check(&self) -> Result<()> {
         let fits = |pixels: u32| (400..=4000).contains(&pixels);
         ensure!(
@@ -173,6 +181,7 @@ fn returns(experiment: &Experiment, options: &Options) -> Result<Returns> {
         .seeds
         .iter()
         .any(|run| !run.evaluations.is_empty());
+    let window = options.window_of(experiment);
     let mut notes = Vec::new();
     let mut curves = Vec::new();
     let (mut without, mut strange) = (Vec::new(), 0);
@@ -186,7 +195,7 @@ fn returns(experiment: &Experiment, options: &Options) -> Result<Returns> {
         curve.retain(|&(_, value)| drawable(value));
         strange += all - curve.len();
         if !evaluated {
-            curve = stats::trailing_mean(&curve, options.window, POINTS);
+            curve = stats::trailing_mean(&curve, window, POINTS);
         }
         if curve.is_empty() {
             without.push(run.seed);
@@ -300,7 +309,7 @@ fn curve_figure(experiment: &Experiment, options: &Options) -> Result<Figure> {
         "1 seed, so no interval".to_owned()
     };
     let mut facts = vec![format!("{} on {}", experiment.agent, experiment.env), seeds];
-    facts.push(measured(&experiment.seeds, evaluated, options));
+    facts.push(measured(experiment, evaluated, options));
     Ok(figure(
         experiment.name.clone(),
         facts,
@@ -343,7 +352,7 @@ fn returns_panel(evaluated: bool, options: &Options) -> Panel {
     Panel {
         heading: format!("{heading} (sum of rewards per episode)"),
         range: options.range,
-        cut: Cut::Below,
+        cut: Cut::Early,
         ..Panel::default()
     }
 }
@@ -356,18 +365,18 @@ fn interval_label(options: &Options) -> String {
 }
 
 /// What one point of the curve is.
-fn measured(seeds: &[SeedRun], evaluated: bool, options: &Options) -> String {
+fn measured(experiment: &Experiment, evaluated: bool, options: &Options) -> String {
     if !evaluated {
         return format!(
             "no evaluations: returns while learning, mean of the last {}",
-            count(options.window, "episode")
+            count(options.window_of(experiment), "episode")
         );
     }
     let lengths = |run: &SeedRun| -> Vec<usize> {
         let length = |evaluation: &Evaluation| evaluation.returns.len();
         run.evaluations.iter().map(length).collect()
     };
-    let all: Vec<Vec<usize>> = seeds.iter().map(lengths).collect();
+    let all: Vec<Vec<usize>> = experiment.seeds.iter().map(lengths).collect();
     let last: BTreeSet<usize> = all.iter().filter_map(|run| run.last().copied()).collect();
     // A run may end with a longer evaluation than those on its way.
     let before: BTreeSet<usize> = all
@@ -487,24 +496,23 @@ fn panels_figure(experiment: &Experiment, names: &[String], options: &Options) -
         ));
     }
 
+    let window = options.window_of(experiment);
     let learning = experiment.seeds.iter().map(|run| {
         let curve: Curve = run
             .episode_curve()
             .into_iter()
             .filter(|&(_, value)| drawable(value))
             .collect();
-        stats::trailing_mean(&curve, options.window, POINTS)
+        stats::trailing_mean(&curve, window, POINTS)
     });
     let heading = format!(
         "return while learning (sum of rewards, mean of the last {})",
-        count(options.window, "episode")
+        count(window, "episode")
     );
-    let mut drawn = vec![scalar_panel(
-        heading,
-        learning.collect(),
-        Cut::Below,
-        options,
-    )];
+    let mut drawn = vec![Panel {
+        range: options.range,
+        ..scalar_panel(heading, learning.collect(), Cut::Early, options)
+    }];
     for name in wanted.into_iter().take(PANELS) {
         let curves = experiment
             .seeds
@@ -636,9 +644,13 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
             POINTS,
         );
         let kind = if returns.evaluated {
-            ""
+            String::new()
         } else {
-            ", while learning"
+            let window = options.window_of(experiment);
+            format!(
+                ", while learning, mean of the last {}",
+                count(window, "episode")
+            )
         };
         let label = format!(
             "{} ({}{kind})",
@@ -663,7 +675,7 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
                     Panel {
                         heading,
                         range: options.range,
-                        cut: Cut::Below,
+                        cut: Cut::Early,
                         ..Panel::default()
                     },
                 ));
@@ -1083,9 +1095,40 @@ mod tests {
         one.seeds[0].evaluations.clear();
         let text = all_text(curve_figure(&one, &quick()).unwrap());
         assert!(
-            text.contains("no evaluations: returns while learning, mean of the last 100 episodes"),
+            text.contains("no evaluations: returns while learning, mean of the last 25 episodes"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_mean_of_a_short_run_does_not_rise_long_after_its_agent_has_stopped_learning() {
+        let mut short = experiment("a", 2, 500.0);
+        for (index, run) in short.seeds.iter_mut().enumerate() {
+            run.evaluations.clear();
+            run.episodes.truncate(213 + index);
+            for (number, episode) in run.episodes.iter_mut().enumerate() {
+                episode.episode_return = if number < 100 { 20.0 } else { 500.0 };
+            }
+        }
+        let learned = short.seeds[0].episodes[111].step;
+        let drawn = returns(&short, &quick()).unwrap();
+        let later = drawn.curves[0].iter().filter(|point| point.0 >= learned);
+        assert!(later.into_iter().all(|point| point.1 == 500.0));
+        for figure in [
+            curve_figure(&short, &quick()),
+            panels_figure(&short, &[], &quick()),
+            compare_figure(std::slice::from_ref(&short), &quick()),
+        ] {
+            let text = all_text(figure.unwrap());
+            assert!(text.contains("mean of the last 10 episodes"), "{text}");
+        }
+        short.seeds.truncate(1);
+        let episode = short.seeds[0].episodes[0];
+        let windows = [0, 60, 1000, 9999].map(|episodes| {
+            short.seeds[0].episodes = vec![episode; episodes];
+            quick().window_of(&short)
+        });
+        assert_eq!(windows, [5, 5, 50, 100]);
     }
 
     #[test]
@@ -1122,13 +1165,13 @@ mod tests {
         let mut cliff = with_returns(experiment("a", 5, 500.0), &[-13.0]);
         cliff.lines = vec![ReferenceLine::optimum(-13.0)];
         cliff.seeds[0].evaluations[0].returns = vec![-1000.0];
-        cliff.seeds[0].evaluations[1].returns = vec![-14.0];
+        cliff.seeds[0].evaluations[5].returns = vec![-17.0];
         let text = all_text(curve_figure(&cliff, &quick()).unwrap());
         assert!(
             text.contains("of the points lie below the picture, down to −1,000."),
             "{text}"
         );
-        assert!(text.contains("−14"), "{text}");
+        assert!(text.contains("−60") && !text.contains("−200"), "{text}");
     }
 
     #[test]
