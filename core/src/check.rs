@@ -1,5 +1,7 @@
 //! Conformance of environments: what the loop and the agents rely on.
 
+use std::fmt::Display;
+
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Step, action_kind};
 use crate::error::Result;
@@ -56,50 +58,65 @@ pub fn check_vector_env<'a>(
         return Err("saved and loaded environments went on otherwise than the original".into());
     }
     envs.reset();
-    inside(&*envs, &envs.batch().obs)
+    inside(&*envs, "after a reset", &envs.batch().obs)
 }
 
-/// Takes random actions and checks every step.
+/// Takes `steps` random actions in `envs` and checks that every observation lies in the space and every reward is
+/// finite: what can be asked of environments that are not reproducible, too.
+///
+/// # Errors
+/// The first rule that is broken, in one line with the step.
+pub fn check_random_play(envs: &mut dyn VectorEnv, steps: usize) -> Result<(), String> {
+    play(envs, steps, |_| ())
+}
+
+/// As [`check_random_play`]; gives what was seen.
 fn roll(envs: &mut dyn VectorEnv, steps: usize) -> Result<Vec<Batch>, String> {
+    let mut batches = Vec::with_capacity(steps);
+    play(envs, steps, |batch| batches.push(batch.clone()))?;
+    Ok(batches)
+}
+
+fn play(envs: &mut dyn VectorEnv, steps: usize, mut see: impl FnMut(&Batch)) -> Result<(), String> {
     let mut rng = Seeds::new(3).stream("check", 1);
     let mut actions = envs.new_actions();
     let space = envs.spec().action_space.clone();
     let mut mask = vec![true; space.discrete().unwrap_or(0)];
-    inside(envs, &envs.batch().obs)?;
-    (0..steps)
-        .map(|step| {
-            for row in 0..actions.rows() {
-                envs.action_mask(row, &mut mask);
-                if !mask.is_empty() && !mask.contains(&true) {
-                    return Err(format!("step {step}: environment {row} allows no action"));
-                }
-                // One step in two keeps to what is allowed.
-                if step % 2 == 1 {
-                    mask.fill(true);
-                }
-                space.sample_allowed(&mask, &mut rng, &mut actions, row);
+    inside(envs, "before the first step", &envs.batch().obs)?;
+    for step in 0..steps {
+        for row in 0..actions.rows() {
+            envs.action_mask(row, &mut mask);
+            if !mask.is_empty() && !mask.contains(&true) {
+                return Err(format!("step {step}: environment {row} allows no action"));
             }
-            envs.step(&actions);
-            let batch = envs.batch().clone();
-            inside(envs, &batch.next_obs)?;
-            if let Some(reward) = batch.rewards.iter().find(|r| !r.is_finite()) {
-                return Err(format!("step {step} gave the reward {reward}"));
+            // One step in two keeps to what is allowed.
+            if step % 2 == 1 {
+                mask.fill(true);
             }
-            envs.advance();
-            inside(envs, &envs.batch().obs)?;
-            Ok(batch)
-        })
-        .collect()
+            space.sample_allowed(&mask, &mut rng, &mut actions, row);
+        }
+        envs.step(&actions);
+        let batch = envs.batch();
+        inside(envs, format_args!("step {step}"), &batch.next_obs)?;
+        if let Some(reward) = batch.rewards.iter().find(|r| !r.is_finite()) {
+            return Err(format!("step {step} gave the reward {reward}"));
+        }
+        see(batch);
+        envs.advance();
+        inside(envs, format_args!("after step {step}"), &envs.batch().obs)?;
+    }
+    Ok(())
 }
 
-fn inside(envs: &dyn VectorEnv, obs: &Array) -> Result<(), String> {
+/// Checks that every row of `obs` lies in the space.
+fn inside(envs: &dyn VectorEnv, when: impl Display, obs: &Array) -> Result<(), String> {
     let space = envs.spec().observation_space();
-    match (0..obs.rows()).find(|&row| !space.contains(obs, row)) {
-        Some(row) => Err(format!(
-            "an observation of environment {row} lies outside {space}"
-        )),
-        None => Ok(()),
-    }
+    (0..obs.rows()).try_for_each(|row| {
+        let checked = space.check(obs, row);
+        checked.map_err(|what| {
+            format!("{when}: an observation of environment {row} lies outside {space}: {what}")
+        })
+    })
 }
 
 /// `observe` must write every item: two runs over different leftovers must agree.
@@ -278,7 +295,10 @@ mod tests {
     fn a_sound_environment_passes_and_each_fault_is_named() {
         assert_eq!(check_env(Fault::None), Ok(()));
         for (fault, part) in [
-            (Fault::OutsideTheSpace, "lies outside"),
+            (
+                Fault::OutsideTheSpace,
+                "step 9: an observation of environment 0 lies outside multi-discrete(10, 10): item 1 is 10",
+            ),
             (Fault::Unwritten, "unwritten"),
             (Fault::NanReward, "reward NaN"),
             (Fault::OtherRows, "differ in row 64 at step 0"),

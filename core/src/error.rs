@@ -60,6 +60,14 @@ pub enum Error {
         /// Which value.
         what: String,
     },
+    /// A panic of an environment or an agent: a bug in one of them.
+    #[error("the environment or the agent panicked {when}: {message}")]
+    Panicked {
+        /// At which step, or in which work.
+        when: String,
+        /// What the panic said, in one line.
+        message: String,
+    },
     /// Something this object does not do.
     #[error("not supported: {0}")]
     Unsupported(String),

@@ -40,7 +40,7 @@ mod wrap;
 
 pub use agent::{Actor, Agent, BuildContext, Device, EnvSteps, Mode, Transitions};
 pub use array::{Array, Element, Kind};
-pub use check::{check_env, check_vector_env};
+pub use check::{check_env, check_random_play, check_vector_env};
 pub use env::{Action, Env, FiniteMdp, Status, Step};
 pub use error::{Error, Result, check_range};
 pub use event::{Event, Log, Recorder};

@@ -92,36 +92,53 @@ impl Space {
 
     /// Whether row `row` of `array` is an element of this space.
     pub fn contains(&self, array: &Array, row: usize) -> bool {
+        self.check(array, row).is_ok()
+    }
+
+    /// As [`contains`](Space::contains), and says what is wrong.
+    ///
+    /// # Errors
+    /// One line with the first item that does not fit and its value.
+    pub fn check(&self, array: &Array, row: usize) -> Result<(), String> {
         if array.cols() != self.len() {
-            return false;
+            return Err(format!("it has {} items, not {}", array.cols(), self.len()));
         }
-        match array.kind() {
-            Kind::F32 => self.holds(array.row::<f32>(row)),
-            Kind::U8 => self.holds(array.row::<u8>(row)),
-            Kind::I32 => self.holds(array.row::<i32>(row)),
+        let outsider = match array.kind() {
+            Kind::F32 => self.outsider(array.row::<f32>(row)),
+            Kind::U8 => self.outsider(array.row::<u8>(row)),
+            Kind::I32 => self.outsider(array.row::<i32>(row)),
+        };
+        match outsider {
+            Some((item, value)) => Err(format!("item {item} is {value}")),
+            None => Ok(()),
         }
     }
 
-    /// Whether `row`, of this space's length, is an element of it.
-    fn holds<T: Element>(&self, row: &[T]) -> bool {
+    /// The first item of `row`, of this space's length, that is not as this space has it, and its value.
+    fn outsider<T: Element>(&self, row: &[T]) -> Option<(usize, f64)> {
         // Counts are whole numbers: a float is none.
         let in_range = |x: T, n: usize| T::KIND != Kind::F32 && (0.0..n as f64).contains(&x.into());
-        match self {
-            Self::Discrete(n) => in_range(row[0], *n),
-            Self::MultiDiscrete(sizes) => row.iter().zip(sizes).all(|(&x, &n)| in_range(x, n)),
+        let item = match self {
+            Self::Discrete(n) => (!in_range(row[0], *n)).then_some(0),
+            Self::MultiDiscrete(sizes) => {
+                let mut items = row.iter().zip(sizes);
+                items.position(|(&x, &n)| !in_range(x, n))
+            }
             Self::Box { low, high, .. } => {
                 let range = f64::from(*low)..=f64::from(*high);
-                row.iter().all(|&x| range.contains(&x.into()))
+                row.iter().position(|&x| !range.contains(&x.into()))
             }
             Self::Tuple(parts) => {
-                let mut rest = row;
-                parts.iter().all(|part| {
-                    let (row, after) = rest.split_at(part.len());
-                    rest = after;
-                    part.holds(row)
+                let mut start = 0;
+                parts.iter().find_map(|part| {
+                    let items = start..start + part.len();
+                    start = items.end;
+                    let (item, _) = part.outsider(&row[items.clone()])?;
+                    Some(items.start + item)
                 })
             }
-        }
+        };
+        item.map(|item| (item, row[item].into()))
     }
 
     /// Writes a uniformly drawn element into row `row`; unbounded box entries are drawn from `[-1, 1)`.
@@ -283,6 +300,8 @@ mod tests {
         assert!(space.contains(&row([9, 0, 3, 3, 3]), 0));
         assert!(!space.contains(&row([9, 10, 3, 3, 3]), 0));
         assert!(!space.contains(&row([9, 0, 3, 3, 4]), 0));
+        let what = space.check(&row([9, 0, 3, 3, 4]), 0).unwrap_err();
+        assert_eq!(what, "item 4 is 4", "items count from the start of the row");
         let mut drawn = row([0; 5]);
         for _ in 0..100 {
             space.sample(&mut Seeds::new(2).stream("test", 0), &mut drawn, 0);

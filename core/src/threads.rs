@@ -4,8 +4,10 @@
 //! channel, no allocation, and a lock that nobody else holds. Rows have their own random streams, so the number of
 //! threads changes no number.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{JoinHandle, Thread};
@@ -130,13 +132,18 @@ struct Body {
     actions: Array,
     /// Who waits for the end of the job.
     caller: Thread,
+    /// With what the job panicked.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 impl Part {
+    /// A panic of an environment on its thread goes on here, on the caller's.
     fn body(&self) -> MutexGuard<'_, Body> {
-        self.body
-            .lock()
-            .expect("an environment panicked on its thread")
+        let mut body = self.body.lock().expect("an environment panicked before");
+        match body.panic.take() {
+            Some(panic) => resume_unwind(panic),
+            None => body,
+        }
     }
 
     /// Gives the turn to the thread.
@@ -169,9 +176,10 @@ impl Part {
             if job == QUIT {
                 return;
             }
-            // Gives the turn back, also if the job panics: the caller then finds a poisoned lock.
+            // Gives the turn back whatever happens.
             let _turn = GiveBack(self, self.body().caller.clone());
-            self.body().work(job);
+            let mut body = self.body();
+            body.panic = catch_unwind(AssertUnwindSafe(|| body.work(job))).err();
         }
     }
 }
@@ -220,6 +228,7 @@ impl Threaded {
                     actions: envs.new_actions(),
                     envs,
                     caller: std::thread::current(),
+                    panic: None,
                 }),
                 rows,
             }));
@@ -389,7 +398,7 @@ impl Drop for Threaded {
                 std::thread::yield_now();
             }
             part.hand_over(QUIT, thread.thread());
-            // Whoever panicked has said so, and the caller found a poisoned lock.
+            // A panic of its environments was the caller's to see.
             let _ = thread.join();
         }
     }

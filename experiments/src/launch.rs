@@ -205,7 +205,7 @@ impl Experiment {
                 });
             }
         })
-        .expect("a seed panicked: this is a bug in an environment or an agent");
+        .expect("panics of environments and agents are caught where they happen");
         let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.finished.sort_unstable();
         outcome.stopped.sort_unstable();
@@ -297,4 +297,106 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&tmp);
     }
     written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::CHECKPOINTS;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use thorndike_core::prelude::*;
+
+    /// Its configuration: a table without keys.
+    type Nothing = std::collections::BTreeMap<String, u8>;
+
+    /// Walks in a circle of four cells; the step that brings the counter to its end panics, and no other.
+    struct Bomb {
+        steps_left: Arc<AtomicU64>,
+    }
+
+    impl Env for Bomb {
+        type State = i32;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(4)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn reset(&self, _: &mut Rng) -> i32 {
+            0
+        }
+        fn step(&self, cell: &mut i32, action: usize, _: &mut Rng) -> Step {
+            let left = self.steps_left.fetch_sub(1, Ordering::Relaxed);
+            assert_ne!(left, 1, "cell {cell} fell in");
+            *cell = (*cell + action as i32) % 4;
+            if *cell == 3 {
+                Step::terminal(1.0)
+            } else {
+                Step::running(0.0)
+            }
+        }
+        fn observe(&self, cell: &i32, obs: &mut [i32]) {
+            obs[0] = *cell;
+        }
+    }
+
+    fn with_bomb(steps: u64) -> Registry {
+        let steps_left = Arc::new(AtomicU64::new(steps));
+        crate::standard().env("bomb", move |_: &Nothing| {
+            Ok(Bomb {
+                steps_left: steps_left.clone(),
+            })
+        })
+    }
+
+    #[test]
+    fn a_panic_fails_its_seed_names_the_step_and_keeps_the_checkpoint() {
+        const TEXT: &str = "steps = 500\nseeds = [1, 2]\n[env]\nid = \"bomb\"\nnum_envs = 2\ntime_limit = 20\n\
+                            [agent]\nid = \"q-learning\"\n[eval]\nevery_steps = 500\nepisodes = 1\n\
+                            [save]\nevery_steps = 100\n";
+        let folder = tempfile::tempdir().unwrap();
+        for threads in ["env.threads=1", "env.threads=2"] {
+            let registry = with_bomb(300);
+            let name = format!("name={}", threads.replace('=', "-"));
+            let config = Config::parse(TEXT, "", &[threads.into(), name], &registry).unwrap();
+            let experiment = Experiment::create(config, folder.path(), false).unwrap();
+            let go = || experiment.run(&registry, 1, &AtomicBool::new(false));
+            let outcome = go();
+            assert_eq!(outcome.finished, [2]);
+            let [(1, error)] = &outcome.failed[..] else {
+                panic!("{outcome:?}")
+            };
+            let error = error.to_string();
+            // The evaluation at step 0 takes 3 to 20 of the 300 steps.
+            let step = error
+                .strip_prefix("the environment or the agent panicked at environment step 2")
+                .unwrap_or_else(|| panic!("{error}"));
+            assert!(
+                step.contains(": assertion `left != right` failed: cell "),
+                "{error}"
+            );
+            assert!(!error.contains('\n'), "{error}");
+            let saved = seed_dir(&experiment.dir, 1).join(CHECKPOINTS);
+            assert!(saved.join("latest").is_file());
+            assert_eq!(go().finished, [1, 2], "it goes on from there");
+        }
+    }
+
+    #[test]
+    fn a_panic_while_things_are_built_is_one_line() {
+        let registry = crate::standard()
+            .env("bad", |_: &Nothing| -> thorndike_core::Result<Bomb> {
+                panic!("no {}", "map")
+            });
+        let text = "steps = 5\n[env]\nid = \"bad\"\n[agent]\nid = \"q-learning\"\n";
+        let config = Config::parse(text, "bad", &[], &registry).unwrap();
+        let error = Plan::new(&config, &registry, None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the environment or the agent panicked while it was built: no map"
+        );
+    }
 }

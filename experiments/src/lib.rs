@@ -12,6 +12,7 @@
 //!
 //! Feature `torch` (on by default): the libtorch-backed agents.
 
+mod caught;
 mod commands;
 pub mod config;
 mod display;

@@ -14,6 +14,7 @@ use thorndike_core::{
 };
 use thorndike_tabular::exact::Solver;
 
+use crate::caught::caught;
 use crate::config::Config;
 use crate::sink::RunLog;
 
@@ -104,19 +105,21 @@ pub struct SeedSummary {
 /// Builds environments and agent of one seed.
 ///
 /// # Errors
-/// As the registry's; in particular if the agent cannot take the environment.
+/// As the registry's; in particular if the agent cannot take the environment. [`Error::Panicked`] if one panics.
 pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec, Trainer)> {
-    let seeds = Seeds::new(seed);
-    let env = &config.env;
-    let envs = registry.make_envs(&env.id, &env.params, &env.options, seeds)?;
-    let spec = envs.spec().clone();
-    let context = BuildContext {
-        spec: &spec,
-        seeds,
-        device: config.device,
-    };
-    let agent = registry.make_agent(&config.agent.id, &config.agent.params, &context)?;
-    Ok((spec, Trainer::new(envs, agent, config.log_every_steps)))
+    caught("while it was built", || {
+        let seeds = Seeds::new(seed);
+        let env = &config.env;
+        let envs = registry.make_envs(&env.id, &env.params, &env.options, seeds)?;
+        let spec = envs.spec().clone();
+        let context = BuildContext {
+            spec: &spec,
+            seeds,
+            device: config.device,
+        };
+        let agent = registry.make_agent(&config.agent.id, &config.agent.params, &context)?;
+        Ok((spec, Trainer::new(envs, agent, config.log_every_steps)))
+    })
 }
 
 /// Environments for an evaluation of `episodes` episodes, on streams of their own.
@@ -228,7 +231,7 @@ impl<'a> Run<'a> {
         let (_, mut trainer) = build(config, registry, seed)?;
         let found = find_checkpoint(&dir, config, seed)?;
         if let Some((path, _)) = &found {
-            trainer.load(path)?;
+            caught("while its checkpoint was loaded", || trainer.load(path))?;
         }
         let keep = found.as_ref().map_or(0, |(_, meta)| meta.events);
         let mut run = Self {
@@ -248,7 +251,7 @@ impl<'a> Run<'a> {
                 agent: Cow::Borrowed(&config.agent.id),
                 seed,
             })?;
-            run.evaluate(config.eval.episodes)?;
+            run.guarded(|run| run.evaluate(config.eval.episodes))?;
         }
         Ok(run)
     }
@@ -258,17 +261,32 @@ impl<'a> Run<'a> {
         self.finished
     }
 
+    /// Does `work`; a panic of the environment or the agent in it becomes an error that names the step.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let mut done = caught("", || work(self));
+        if let Err(Error::Panicked { when, .. }) = &mut done {
+            *when = format!("at environment step {}", self.trainer.step());
+            self.log.flush()?;
+        }
+        done
+    }
+
     /// Runs to the end, or until `stop` is set; tells `report` several times a second.
     ///
     /// Where it is stopped, killed and resumed changes nothing in events, weights or replay: evaluations and
     /// checkpoints happen at steps that follow from the configuration alone.
     ///
     /// # Errors
-    /// If training diverges or a file cannot be written; the latest checkpoint stays.
-    pub fn go(&mut self, stop: &AtomicBool, mut report: impl FnMut(Progress)) -> Result<Halt> {
+    /// If training diverges, the environment or the agent panics, or a file cannot be written; the latest checkpoint
+    /// stays.
+    pub fn go(&mut self, stop: &AtomicBool, report: impl FnMut(Progress)) -> Result<Halt> {
         if self.finished {
             return Ok(Halt::Finished);
         }
+        self.guarded(|run| run.go_on(stop, report))
+    }
+
+    fn go_on(&mut self, stop: &AtomicBool, mut report: impl FnMut(Progress)) -> Result<Halt> {
         let (eval, save, end) = (
             self.config.eval.every_steps,
             self.config.save.every_steps,

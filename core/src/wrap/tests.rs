@@ -334,7 +334,7 @@ fn the_number_of_threads_changes_no_number_and_no_saved_byte() {
 }
 
 #[test]
-#[should_panic(expected = "an environment panicked on its thread")]
+#[should_panic(expected = "boom")]
 fn a_panic_on_a_thread_reaches_the_caller() {
     struct Fuse;
     impl Env for Fuse {

@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
-use thorndike_core::Registry;
+use thorndike_core::{EnvOptions, Error, Registry, Result, Seeds, check_random_play};
 
 use super::Outcome;
+use crate::caught::caught;
 use crate::config::Config;
 use crate::launch::Plan;
 
-/// Build everything a configuration names, print shapes, parameters and memory, and stop
+/// Build everything a configuration names, try the environment, print shapes, parameters and memory, and stop
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Configuration file
@@ -22,6 +23,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let config = Config::load(&args.config, &args.overrides, registry)?;
     let plan = Plan::new(&config, registry, None)?;
+    play_a_little(&config, registry)?;
     if args.resolved {
         print!("{}", config.to_toml()?);
         return Ok(());
@@ -32,4 +34,92 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     }
     println!("ok");
     Ok(())
+}
+
+/// Takes random actions in a few of the environments: what they show must be what they say of themselves.
+fn play_a_little(config: &Config, registry: &Registry) -> Result<()> {
+    const STEPS: usize = 300;
+    let env = &config.env;
+    let options = EnvOptions {
+        num_envs: env.options.num_envs.min(3),
+        threads: Some(1),
+        ..env.options.clone()
+    };
+    caught("in random play", || {
+        let mut envs =
+            registry.make_envs(&env.id, &env.params, &options, Seeds::new(config.seeds[0]))?;
+        let played = check_random_play(&mut *envs, STEPS);
+        played.map_err(|what| Error::config("env", format!("{} breaks a rule: {what}", env.id)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorndike_core::prelude::*;
+
+    /// Counts its steps and ends after 50; shows them scaled, or panics at the end.
+    #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    #[serde(default)]
+    struct Counter {
+        scale: f32,
+        panics: bool,
+    }
+
+    impl Default for Counter {
+        fn default() -> Self {
+            Self {
+                scale: 0.02,
+                panics: false,
+            }
+        }
+    }
+
+    impl Env for Counter {
+        type State = u8;
+        type Obs = f32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Box {
+                shape: vec![2],
+                low: -1.0,
+                high: 1.0,
+            }
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn reset(&self, _: &mut Rng) -> u8 {
+            0
+        }
+        fn step(&self, steps: &mut u8, _: usize, _: &mut Rng) -> Step {
+            *steps += 1;
+            if *steps < 50 {
+                return Step::running(0.0);
+            }
+            assert!(!self.panics, "the end");
+            Step::terminal(1.0)
+        }
+        fn observe(&self, steps: &u8, obs: &mut [f32]) {
+            obs.copy_from_slice(&[0.0, self.scale * f32::from(*steps)]);
+        }
+    }
+
+    fn check(over: &str) -> Result<(), String> {
+        let registry = crate::standard().env("counter", |env: &Counter| Ok(env.clone()));
+        let text =
+            "steps = 5\n[env]\nid = \"counter\"\nnum_envs = 8\n[agent]\nid = \"q-learning\"\n";
+        let config = Config::parse(text, "test", &[over.into()], &registry).unwrap();
+        play_a_little(&config, &registry).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_environment_is_tried_and_its_first_fault_is_one_line() {
+        assert_eq!(check("steps=6"), Ok(()));
+        let wrong = "env: counter breaks a rule: step 2: an observation of environment 0 lies outside \
+                     box(2; -1..1): item 1 is 1.5";
+        assert_eq!(check("env.params.scale=0.5"), Err(wrong.into()));
+        let wrong = "the environment or the agent panicked in random play: the end";
+        assert_eq!(check("env.params.panics=true"), Err(wrong.into()));
+    }
 }
