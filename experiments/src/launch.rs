@@ -188,13 +188,19 @@ impl Experiment {
         let display = Display::new(self.config.steps, &self.config.seeds);
         let outcome = Mutex::new(Outcome::default());
         let next = AtomicUsize::new(0);
+        let jobs = jobs.clamp(1, self.config.seeds.len());
+        let mut config = self.config.clone();
+        if jobs > 1 {
+            // Seeds side by side take the cores; environments of one seed would only get into their way.
+            config.env.options.threads.get_or_insert(1);
+        }
         crossbeam::thread::scope(|scope| {
-            for _ in 0..jobs.clamp(1, self.config.seeds.len()) {
+            for _ in 0..jobs {
                 scope.spawn(|_| {
                     while let Some(&seed) =
                         self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed))
                     {
-                        let result = self.run_seed(seed, registry, &display, stop);
+                        let result = self.run_seed(&config, seed, registry, &display, stop);
                         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                         match result {
                             Ok(Halt::Finished) => outcome.finished.push(seed),
@@ -215,6 +221,7 @@ impl Experiment {
 
     fn run_seed(
         &self,
+        config: &Config,
         seed: u64,
         registry: &Registry,
         display: &Display,
@@ -226,7 +233,7 @@ impl Experiment {
             return Ok(Halt::Stopped);
         }
         let started = std::time::Instant::now();
-        let halted = Run::open(&self.config, registry, &self.dir, seed).and_then(|mut run| {
+        let halted = Run::open(config, registry, &self.dir, seed).and_then(|mut run| {
             if run.is_finished() {
                 return Ok((Halt::Finished, "was finished before".to_owned()));
             }
@@ -243,7 +250,7 @@ impl Experiment {
                     "finished in {}: mean return {:.2} over {} greedy episodes",
                     duration(started.elapsed().as_secs_f64()),
                     last.evaluated.unwrap_or(f64::NAN),
-                    self.config.eval.final_episodes
+                    config.eval.final_episodes
                 ),
             };
             Ok((halt, word))
