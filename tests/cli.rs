@@ -85,7 +85,18 @@ fn mistakes_that_show_when_things_are_built_leave_nothing_behind() {
     );
     train(
         &["agent.id=dqn", "env.id=cart-pole", "device=cuda:7"],
-        &["device: cuda:7 is not there"],
+        &["error: device: cuda:7 is not there"],
+    );
+    train(
+        &[
+            "agent.id=dqn",
+            "env.id=cart-pole",
+            "agent.params.extractor.hidden=[65536, 65536, 65536, 65536, 65536, 65536]",
+        ],
+        &[
+            "agent.params.extractor.hidden: the networks would take ",
+            "available",
+        ],
     );
     train(
         &[

@@ -26,6 +26,9 @@ pub enum Error {
         /// What was found and what is accepted.
         what: String,
     },
+    /// A device that is not there. Its key is the experiment's, whichever part asks for it.
+    #[error("device: {0}")]
+    Device(String),
     /// A space that an agent, network or wrapper cannot take.
     #[error("{what}: expected {expected}, found {found}")]
     Space {

@@ -4,7 +4,7 @@ use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::EnvSteps;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_range};
 
 /// A number as a function of the environment steps of the run.
 ///
@@ -77,12 +77,11 @@ impl Schedule {
     /// [`Error::Config`] naming `key`.
     pub fn check(&self, key: &str, low: f64, high: f64) -> Result<()> {
         let (from, to) = match *self {
-            Self::Constant { value } => (value, value),
+            Self::Constant { value } => return check_range(key, value, low..=high),
             Self::Linear { from, to, .. } | Self::Exponential { from, to, .. } => (from, to),
         };
-        for value in [from, to] {
-            crate::error::check_range(key, value, low..=high)?;
-        }
+        check_range(&format!("{key}.from"), from, low..=high)?;
+        check_range(&format!("{key}.to"), to, low..=high)?;
         if matches!(self, Self::Exponential { .. }) && (from <= 0.0 || to <= 0.0) {
             return Err(Error::config(
                 key,

@@ -76,10 +76,11 @@ impl Dqn {
     /// An agent for the environments of `ctx`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a value out of range, a device that is not there, or a replay that does not fit
-    /// the memory; [`Error::Space`] if actions are no discrete choice or a network cannot read the
+    /// [`Error::Config`] for a value out of range, a device that is not there, or a replay or network that does not
+    /// fit the memory; [`Error::Space`] if actions are no discrete choice or a network cannot read the
     /// observations.
     pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
+        config.check_network_fits(ctx)?;
         let build = |scope: &mut Scope<'_>, space: &Space| {
             config
                 .extractor

@@ -1,10 +1,11 @@
 //! The settings of [`Dqn`](crate::Dqn).
 
 use serde::{Deserialize, Serialize};
+use thorndike_core::memory::check_fits;
 use thorndike_core::replay::{self, SamplerConfig};
-use thorndike_core::{EnvSpec, EnvSteps, Error, Result, Schedule, check_range};
+use thorndike_core::{BuildContext, EnvSpec, EnvSteps, Error, Result, Schedule, check_range};
 use thorndike_nets::models::{Activation, MlpConfig};
-use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig};
+use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig, find_device, tch};
 
 use crate::Loss;
 
@@ -165,6 +166,37 @@ impl DqnConfig {
         Ok(())
     }
 
+    /// Refuses a network that the memory cannot hold, before anything is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with what it would take and what there is.
+    pub(crate) fn check_network_fits(&self, ctx: &BuildContext<'_>) -> Result<()> {
+        let bytes = self.network_bytes(ctx.spec)?;
+        // On another device the weights only pass through this memory, one network at a time.
+        let on_processor = find_device(ctx.device)? == tch::Device::Cpu;
+        let bytes = if on_processor {
+            bytes
+        } else {
+            bytes / self.copies()
+        };
+        check_fits("extractor.hidden", "the networks", bytes)
+    }
+
+    /// Bytes of online and target network, gradient and optimiser on the processor.
+    fn network_bytes(&self, spec: &EnvSpec) -> Result<u64> {
+        let (weights, features) = self.extractor.size(&spec.observation_space());
+        let outputs = spec.num_actions("dqn")? as u64 + u64::from(self.dueling);
+        let head = features.saturating_add(1).saturating_mul(outputs);
+        let bytes = weights.saturating_add(head).saturating_mul(4);
+        Ok(bytes.saturating_mul(self.copies()))
+    }
+
+    /// Arrays as large as the weights: those of both networks, each with a copy in the order the fast passes read,
+    /// the gradient, and what the optimiser holds.
+    fn copies(&self) -> u64 {
+        2 * 2 + 1 + self.optimizer.copies()
+    }
+
     /// The replay memory's own form of these settings.
     pub(crate) fn core_replay(&self) -> replay::ReplayConfig {
         replay::ReplayConfig {
@@ -208,6 +240,20 @@ mod tests {
             action_names: Vec::new(),
             vocabulary: Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_memory_of_a_network_is_known_before_it_is_built() {
+        let config = DqnConfig {
+            extractor: ExtractorConfig::Mlp(MlpConfig {
+                hidden: vec![65_536, 65_536],
+                activation: Activation::Relu,
+            }),
+            ..DqnConfig::default()
+        };
+        // Layers of 4, 65,536, 65,536 and 2 units with biases; f32; eight copies with Adam.
+        let weights = 5 * 65_536 + 65_537 * 65_536 + 65_537 * 2;
+        assert_eq!(config.network_bytes(&spec()).unwrap(), weights * 4 * 8);
     }
 
     fn parse(json: &str) -> std::result::Result<DqnConfig, String> {
@@ -279,6 +325,10 @@ mod tests {
             (
                 r#"{"epsilon": 1.5}"#,
                 "epsilon: 1.5 is out of range; give 0 to 1",
+            ),
+            (
+                r#"{"epsilon": {"kind": "linear", "from": 2, "to": 0, "steps": 9}}"#,
+                "epsilon.from: 2 is out of range; give 0 to 1",
             ),
             (
                 r#"{"max_grad_norm": 0}"#,

@@ -6,7 +6,7 @@ use thorndike_core::{Device, Error, Result};
 /// The libtorch device for `device`; `Auto` takes the first CUDA device if there is one.
 ///
 /// # Errors
-/// [`Error::Config`] for `device` if there is no such device.
+/// [`Error::Device`] if there is no such device.
 pub fn find_device(device: Device) -> Result<tch::Device> {
     let there = Cuda::device_count().max(0) as usize;
     match device {
@@ -22,7 +22,7 @@ pub fn find_device(device: Device) -> Result<tch::Device> {
                 _ => format!("the CUDA devices are cuda:0 to cuda:{}", there - 1),
             };
             let what = format!("cuda:{n} is not there; {why}; use device = \"cpu\" or \"auto\"");
-            Err(Error::config("device", what))
+            Err(Error::Device(what))
         }
     }
 }

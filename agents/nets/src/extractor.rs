@@ -48,6 +48,23 @@ impl Default for ExtractorConfig {
 }
 
 impl ExtractorConfig {
+    /// Weights that [`build`](Self::build) would declare for observations of `space`, and the features it would give:
+    /// known before anything is allocated.
+    pub fn size(&self, space: &Space) -> (u64, u64) {
+        let inputs = float_shape(space).iter().product::<i64>() as u64;
+        match self {
+            Self::Flatten {} => (0, inputs),
+            Self::Mlp(config) => config
+                .hidden
+                .iter()
+                .fold((0, inputs), |(sum, inputs), &units| {
+                    let units = units as u64;
+                    let layer = inputs.saturating_add(1).saturating_mul(units);
+                    (layer.saturating_add(sum), units)
+                }),
+        }
+    }
+
     /// Declares the extractor's variables in `scope`, for observations of `space`.
     ///
     /// # Errors
@@ -126,5 +143,7 @@ mod tests {
         assert_eq!(names[3], ("extractor.1.bias", [3].as_slice()));
         let obs = Tensor::zeros([7, 2, 2], (Kind::Float, Device::Cpu));
         assert_eq!(extractor.features(&obs, false).size(), [7, 3]);
+        let (weights, width) = config.size(&Space::unbounded(&[2, 2]));
+        assert_eq!((weights, width), (store.num_parameters() as u64, 3));
     }
 }

@@ -178,6 +178,11 @@ impl OptimConfig {
         }
     }
 
+    /// Copies of the weights that an [`Optimizer`] holds: its moments and the scratch room.
+    pub fn copies(&self) -> u64 {
+        self.moments().len() as u64 + 1
+    }
+
     /// Names of the state tensors.
     fn moments(&self) -> &'static [&'static str] {
         match self {
