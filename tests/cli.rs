@@ -91,7 +91,7 @@ fn mistakes_that_show_when_things_are_built_leave_nothing_behind() {
         &[
             "agent.id=dqn",
             "env.id=cart-pole",
-            "agent.params.extractor.hidden=[65536, 65536, 65536, 65536, 65536, 65536]",
+            "agent.params.extractor={ kind = \"mlp\", hidden = [65536, 65536, 65536, 65536] }",
         ],
         &[
             "agent.params.extractor.hidden: the networks would take ",
