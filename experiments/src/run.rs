@@ -69,6 +69,9 @@ pub struct Progress {
 struct Meta {
     /// Hash of what must be the same when the run goes on.
     config: String,
+    /// What was hashed, to name what differs. Absent in older checkpoints.
+    #[serde(default)]
+    settings: serde_json::Value,
     /// Root seed.
     seed: u64,
     /// Length of the record in bytes.
@@ -187,11 +190,13 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
         )));
     }
     if meta.config != digest(config) {
-        return Err(wrong(
-            "was made with another environment, agent, device or evaluation than config.toml has now; undo the change, \
-             or train anew under another name"
-                .into(),
-        ));
+        let other = match difference(&meta.settings, &settings(config)) {
+            Some(key) => key,
+            None => "environment, agent, device or evaluation".to_owned(),
+        };
+        return Err(wrong(format!(
+            "was made with another {other} than config.toml has now; undo the change, or train anew under another name"
+        )));
     }
     Ok(Some((path, meta)))
 }
@@ -199,20 +204,47 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
 /// Hash of all that decides what a run does at a step. More steps, other seeds, another spacing of checkpoints and
 /// another number of threads are free to change.
 fn digest(config: &Config) -> String {
-    let mut env = config.env.clone();
-    env.options.threads = None;
+    let parts = settings(config);
     let parts = serde_json::json!([
-        env,
-        config.agent,
-        config.device,
-        config.eval,
-        config.log_every_steps
+        parts["env"],
+        parts["agent"],
+        parts["device"],
+        parts["eval"],
+        parts["log_every_steps"]
     ]);
     let hash = Sha256::digest(parts.to_string());
     hash.iter()
         .take(16)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// What [`digest`] is of.
+fn settings(config: &Config) -> serde_json::Value {
+    let mut env = config.env.clone();
+    env.options.threads = None;
+    serde_json::json!({
+        "env": env,
+        "agent": config.agent,
+        "device": config.device,
+        "eval": config.eval,
+        "log_every_steps": config.log_every_steps,
+    })
+}
+
+/// The dotted key of the first value that `old` has and `new` has not, or has otherwise, or the other way round.
+fn difference(old: &serde_json::Value, new: &serde_json::Value) -> Option<String> {
+    let (old, new) = (old.as_object()?, new.as_object()?);
+    let mut keys = old.keys().chain(new.keys());
+    let key = keys.find(|&key| old.get(key) != new.get(key))?;
+    let below = old
+        .get(key)
+        .zip(new.get(key))
+        .and_then(|(old, new)| difference(old, new));
+    Some(match below {
+        Some(below) => format!("{key}.{below}"),
+        None => key.clone(),
+    })
 }
 
 impl<'a> Run<'a> {
@@ -365,6 +397,7 @@ impl<'a> Run<'a> {
     fn save(&mut self, seconds: f64, finished: bool) -> Result<()> {
         let meta = Meta {
             config: self.digest.clone(),
+            settings: settings(self.config),
             seed: self.seed,
             events: self.log.mark()?,
             seconds: self.seconds_before + seconds,
@@ -465,5 +498,23 @@ impl Clock {
 
     fn steps_per_s(&self, step: EnvSteps) -> f64 {
         (step - self.start_step) as f64 / self.seconds().max(1e-9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_setting_that_differs_is_named_by_its_key() {
+        let old = json!({"agent": {"id": "dqn", "params": {"gamma": 0.9}}, "device": "cpu"});
+        let with = |agent| json!({"agent": agent, "device": "cpu"});
+        let gamma = with(json!({"id": "dqn", "params": {"gamma": 0.8}}));
+        let missing = with(json!({"id": "dqn", "params": {}}));
+        assert_eq!(difference(&old, &old), None);
+        assert_eq!(difference(&old, &gamma).unwrap(), "agent.params.gamma");
+        assert_eq!(difference(&missing, &old).unwrap(), "agent.params.gamma");
+        assert_eq!(difference(&json!(null), &old), None);
     }
 }
