@@ -5,7 +5,7 @@ use serde_json::Value;
 use thorndike_core::{EnvOptions, EnvSpec, Registry, Seeds};
 
 use super::{Failure, Outcome};
-use crate::config::Config;
+use crate::config::{Config, without_nulls};
 use crate::film::contact_sheet;
 use crate::launch::CONFIG;
 use crate::text::thousands;
@@ -54,7 +54,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
                 return Ok(());
             }
         };
-        print!("{}", toml::to_string(&params)?);
+        print!("{}", parameters(params)?);
         return Ok(());
     }
     let wanted = |what| args.what.is_none_or(|w| w == what);
@@ -72,6 +72,30 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         experiments(&args, registry)?;
     }
     Ok(())
+}
+
+/// Parameters as TOML. It has no null: optional ones that are absent stand above the others, as comments.
+fn parameters(params: Value) -> anyhow::Result<String> {
+    let mut absent = Vec::new();
+    find_nulls("", &params, &mut absent);
+    let mut text: String = absent
+        .iter()
+        .map(|key| format!("# {key} = (absent)\n"))
+        .collect();
+    text += &toml::to_string(&without_nulls(params))?;
+    Ok(text)
+}
+
+/// The dotted keys below `value` that hold nothing.
+fn find_nulls(at: &str, value: &Value, found: &mut Vec<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let dot = if at.is_empty() { "" } else { "." };
+        let key = format!("{at}{dot}{key}");
+        match value {
+            Value::Null => found.push(key),
+            value => find_nulls(&key, value, found),
+        }
+    }
 }
 
 fn envs(registry: &Registry) {
@@ -171,4 +195,41 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_every_environment_and_agent_can_be_printed() {
+        let registry = crate::standard();
+        let empty = Value::Null;
+        let envs = registry
+            .env_ids()
+            .map(|id| (id, registry.resolve_env(id, &empty)));
+        let agents = registry
+            .agent_ids()
+            .map(|id| (id, registry.resolve_agent(id, &empty)));
+        for (id, params) in envs.chain(agents) {
+            let params = params.unwrap();
+            let text = parameters(params.clone()).unwrap_or_else(|e| panic!("{id}: {e}"));
+            text.parse::<toml::Table>().unwrap();
+            for key in params.as_object().into_iter().flatten().map(|(key, _)| key) {
+                assert!(
+                    text.contains(key.as_str()),
+                    "{id}: {key} is missing in\n{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn absent_parameters_are_comments_with_their_whole_key() {
+        let params = serde_json::json!({ "a": null, "b": 1, "c": { "d": null, "e": 2 } });
+        assert_eq!(
+            parameters(params).unwrap(),
+            "# a = (absent)\n# c.d = (absent)\nb = 1\n\n[c]\ne = 2\n"
+        );
+    }
 }
