@@ -13,7 +13,7 @@ use thorndike_core::{EnvSpec, Registry};
 
 use crate::config::Config;
 use crate::display::Display;
-use crate::run::{Halt, Run, build, seed_dir, verified_checkpoint};
+use crate::run::{Halt, Run, build, find_checkpoint, seed_dir};
 use crate::runs;
 use crate::text::{duration, thousands};
 
@@ -157,11 +157,13 @@ impl Experiment {
         Ok(lock)
     }
 
-    /// Opens the folder of an experiment that was started before.
+    /// Opens the folder of an experiment that was started before, to go on with it. `overrides` may give it more
+    /// steps, or other `save` keys; config.toml is written anew then.
     ///
     /// # Errors
-    /// If there is none, it is in use, or a checkpoint is damaged.
-    pub fn open(dir: &Path, registry: &Registry) -> Result<Self> {
+    /// If there is none, it is in use, all checkpoints of a seed are damaged, or an override would make another
+    /// experiment of it.
+    pub fn open(dir: &Path, overrides: &[String], registry: &Registry) -> Result<Self> {
         let path = dir.join(CONFIG);
         if !path.is_file() || runs::seed_folders(dir)?.is_empty() {
             bail!(
@@ -170,9 +172,30 @@ impl Experiment {
             );
         }
         let lock = lock(dir)?;
-        let config = Config::load(&path, &[], registry)?;
+        let before = Config::load(&path, &[], registry)?;
+        let config = lengthen(&before, &path, overrides, registry)?;
+        let mut trained = before.steps;
         for &seed in &config.seeds {
-            verified_checkpoint(&seed_dir(dir, seed), &config, seed)?;
+            if let Some(found) = find_checkpoint(&seed_dir(dir, seed), &config, seed)? {
+                found.warn();
+                if found.is_finished() {
+                    trained = trained.min(found.step);
+                }
+            }
+        }
+        if trained < config.steps {
+            eprintln!(
+                "from {} to {} steps; evaluation, log and checkpoints stay at every {}, {} and {} steps, as config.toml \
+                 has them",
+                thousands(trained),
+                thousands(config.steps),
+                thousands(config.eval.every_steps),
+                thousands(config.log_every_steps),
+                thousands(config.save.every_steps)
+            );
+        }
+        if config != before {
+            write_whole(&path, config.to_toml()?.as_bytes())?;
         }
         Ok(Self {
             config,
@@ -261,6 +284,34 @@ impl Experiment {
         }
         halted.map(|(halt, _)| halt)
     }
+}
+
+/// The configuration in `path` with `overrides` that leave the experiment what it is.
+fn lengthen(
+    before: &Config,
+    path: &Path,
+    overrides: &[String],
+    registry: &Registry,
+) -> Result<Config> {
+    for text in overrides {
+        let key = text.split('=').next().unwrap_or_default().trim();
+        if key != "steps" && !key.starts_with("save.") {
+            bail!(
+                "{text}: a run that goes on can be given more steps and other save keys, such as steps=100000; train \
+                 anew under another name for anything else"
+            );
+        }
+    }
+    let config = Config::load(path, overrides, registry)?;
+    if config.steps < before.steps {
+        bail!(
+            "steps: {} is less than the {} of {}; give a larger number",
+            config.steps,
+            before.steps,
+            path.display()
+        );
+    }
+    Ok(config)
 }
 
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.

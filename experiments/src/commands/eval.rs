@@ -1,12 +1,12 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use thorndike_core::{Evaluation, Registry, Seeds, Trainer};
 
 use super::Outcome;
 use crate::config::Config;
 use crate::launch::CONFIG;
-use crate::run::{build, evaluation_envs, seed_dir, verified_checkpoint};
+use crate::run::{build, evaluation_envs, find_checkpoint, seed_dir};
 use crate::text::thousands;
 
 /// Play greedy episodes with trained agents and print their returns
@@ -112,15 +112,11 @@ pub(super) fn trained(
     registry: &Registry,
     seed: u64,
 ) -> anyhow::Result<Option<(u64, Trainer)>> {
-    let Some((path, _)) = verified_checkpoint(&seed_dir(folder, seed), config, seed)? else {
+    let Some(found) = find_checkpoint(&seed_dir(folder, seed), config, seed)? else {
         return Ok(None);
     };
+    found.warn();
     let (_, mut trainer) = build(config, registry, seed)?;
-    trainer.load_policy(&path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let step = name
-        .trim_start_matches("step-")
-        .parse()
-        .context("checkpoint folder")?;
-    Ok(Some((step, trainer)))
+    trainer.load_policy(&found.path)?;
+    Ok(Some((found.step, trainer)))
 }
