@@ -184,7 +184,7 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
     run(&[
         "compare",
         "results/small",
-        "results/small",
+        "small.toml",
         "--out",
         "c.png",
         "--range=0..1",
@@ -279,4 +279,74 @@ fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
             .is_file(),
         "{text}"
     );
+}
+
+#[test]
+fn the_same_folder_twice_is_not_compared_and_files_are_passed_over() {
+    let folder = folder_with_config();
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    let other = [
+        "train",
+        "small.toml",
+        "steps=1000",
+        "--results",
+        "results-2",
+    ];
+    assert!(thorndike(folder.path(), &other).status.success());
+    let compare = |folders: &[&str]| {
+        let output = thorndike(folder.path(), &[&["compare"], folders].concat());
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    let (code, text) = compare(&["results/small", "results/../results/small"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("results/../results/small: is there twice"),
+        "{text}"
+    );
+    let (code, text) = compare(&["small.toml"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("give folders of experiments"), "{text}");
+    let (code, text) = compare(&["results/small", "small.toml", "results-2/small"]);
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "small.toml: passed over",
+        "| results/small ",
+        "| results-2/small ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_folder_without_its_runs_says_how_to_make_them() {
+    let folder = folder_with_config();
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    for seed in ["seed-1", "seed-2"] {
+        fs::remove_dir_all(folder.path().join("results/small").join(seed)).unwrap();
+    }
+    for command in ["compare", "plot", "eval", "play", "resume"] {
+        let output = thorndike(folder.path(), &[command, "results/small"]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{command}: {text}");
+        assert!(
+            text.contains("small/config.toml` makes them") && text.contains("`thorndike train "),
+            "{command}: {text}"
+        );
+    }
+}
+
+#[test]
+fn playing_without_a_terminal_says_that_actions_are_random() {
+    let folder = tempfile::tempdir().unwrap();
+    let play = |more: &[&str]| {
+        let args = [&["play", "frozen-lake", "--speed", "0"], more].concat();
+        let output = thorndike(folder.path(), &args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let words = "no terminal to read keys from: random actions";
+    assert!(play(&[]).contains(words));
+    assert!(!play(&["--random"]).contains(words));
 }

@@ -165,11 +165,14 @@ impl Experiment {
     /// experiment of it.
     pub fn open(dir: &Path, overrides: &[String], registry: &Registry) -> Result<Self> {
         let path = dir.join(CONFIG);
-        if !path.is_file() || runs::seed_folders(dir)?.is_empty() {
+        if !path.is_file() {
             bail!(
                 "{} holds no run; give a folder that `thorndike train` made, such as results/NAME",
                 dir.display()
             );
+        }
+        if runs::seed_folders(dir)?.is_empty() {
+            bail!("{}", runs::no_run(dir));
         }
         let lock = lock(dir)?;
         let before = Config::load(&path, &[], registry)?;

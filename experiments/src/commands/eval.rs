@@ -7,6 +7,7 @@ use super::Outcome;
 use crate::config::Config;
 use crate::launch::CONFIG;
 use crate::run::{build, evaluation_envs, find_checkpoint, seed_dir};
+use crate::runs;
 use crate::text::thousands;
 
 /// Play greedy episodes with trained agents and print their returns
@@ -113,6 +114,9 @@ pub(super) fn trained(
     seed: u64,
 ) -> anyhow::Result<Option<(u64, Trainer)>> {
     let Some(found) = find_checkpoint(&seed_dir(folder, seed), config, seed)? else {
+        if runs::seed_folders(folder)?.is_empty() {
+            bail!("{}", runs::no_run(folder));
+        }
         return Ok(None);
     };
     found.warn();

@@ -276,6 +276,9 @@ fn build(
     }
     let envs = capped(&args.what, &Value::Null, EnvOptions::default())?;
     let terminal = stdin().is_terminal() && stdout().is_terminal();
+    if !args.random && !terminal {
+        eprintln!("no terminal to read keys from: random actions");
+    }
     let player = if args.random || !terminal {
         random(&*envs)
     } else {
