@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use thorndike_tests::{small_config, stderr, stdout, thorndike, workspace};
+use thorndike_tests::{binary, small_config, stderr, stdout, thorndike, workspace};
 
 fn folder_with_config() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -142,6 +143,41 @@ fn a_disk_that_cannot_be_written_is_named_and_nothing_is_left() {
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("error: results/small: "), "{text}");
+}
+
+#[test]
+fn standard_output_that_cannot_be_written_is_one_line_and_exit_code_1() {
+    if !Path::new("/dev/full").exists() {
+        println!("skipped: no /dev/full here");
+        return;
+    }
+    let folder = folder_with_config();
+    for args in [
+        &["list"][..],
+        &["list", "agents", "q-learning"],
+        &["check", "small.toml"],
+        &["doctor"],
+        &["completions", "bash"],
+        &["play", "frozen-lake", "--random", "--speed", "0"],
+        &["train", "small.toml", "steps=1000"],
+        &["eval", "results/small"],
+        &["plot", "results/small"],
+        &["compare", "results/small"],
+    ] {
+        let output = Command::new(binary())
+            .current_dir(folder.path())
+            .args(args)
+            .stdout(fs::File::create("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        let last = text.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("error: cannot write to standard output: "),
+            "{args:?}: {text}"
+        );
+    }
 }
 
 #[test]

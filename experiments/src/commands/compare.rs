@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use thorndike_core::Registry;
 
 use super::Outcome;
+use super::out::{out, outln};
 use super::plot::{Average, range};
 use super::report::read_with_references;
 use crate::plot;
@@ -47,8 +48,8 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         .iter()
         .map(|experiment| Summary::of(experiment, &options.bootstrap, options.window))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    print!("{}", table(&summaries));
-    println!("{}", args.out.display());
+    out!("{}", table(&summaries));
+    outln!("{}", args.out.display());
     Ok(())
 }
 

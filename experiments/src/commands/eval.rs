@@ -4,6 +4,7 @@ use anyhow::bail;
 use thorndike_core::{Evaluation, Registry, Seeds, Trainer};
 
 use super::Outcome;
+use super::out::outln;
 use crate::config::Config;
 use crate::launch::CONFIG;
 use crate::run::{build, evaluation_envs, find_checkpoint, seed_dir};
@@ -42,13 +43,13 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let mut means = Vec::new();
     for seed in seeds {
         let Some((step, mut trainer)) = trained(&args.folder, &config, registry, seed)? else {
-            println!("seed {seed}  no checkpoint yet");
+            outln!("seed {seed}  no checkpoint yet");
             continue;
         };
         let seeds = Seeds::new(args.eval_seed).child("eval", seed);
         let mut envs = evaluation_envs(&config, registry, seeds, episodes)?;
         let evaluation = trainer.evaluate(&mut *envs, episodes)?;
-        println!(
+        outln!(
             "seed {seed}  after {} steps: {}",
             thousands(step),
             describe(&evaluation)
@@ -63,7 +64,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         means => {
             let n = means.len() as f64;
             let mean = means.iter().sum::<f64>() / n;
-            println!("mean over {} seeds {mean:.3}", means.len());
+            outln!("mean over {} seeds {mean:.3}", means.len());
             Ok(())
         }
     }

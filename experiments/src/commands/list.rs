@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use thorndike_core::{EnvOptions, EnvSpec, Registry, Seeds};
 
+use super::out::{out, outln};
 use super::{Failure, Outcome};
 use crate::config::{Config, without_nulls};
 use crate::film::contact_sheet;
@@ -50,23 +51,23 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
             What::Agents => registry.resolve_agent(id, &empty)?,
             What::Experiments => {
                 let path = args.configs.join(format!("{id}.toml"));
-                print!("{}", Config::load(&path, &[], registry)?.to_toml()?);
+                out!("{}", Config::load(&path, &[], registry)?.to_toml()?);
                 return Ok(());
             }
         };
-        print!("{}", parameters(params)?);
+        out!("{}", parameters(params)?);
         return Ok(());
     }
     let wanted = |what| args.what.is_none_or(|w| w == what);
     if wanted(What::Envs) {
-        envs(registry);
+        envs(registry)?;
     }
     if wanted(What::Agents) {
-        println!("agents");
+        outln!("agents");
         for id in registry.agent_ids() {
-            println!("  {id}");
+            outln!("  {id}");
         }
-        println!();
+        outln!("");
     }
     if wanted(What::Experiments) {
         experiments(&args, registry)?;
@@ -98,7 +99,7 @@ fn find_nulls(at: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn envs(registry: &Registry) {
+fn envs(registry: &Registry) -> Outcome {
     let heads = ["observations", "actions", "limit", "solved", "source"].map(str::to_owned);
     let mut rows = vec![("environments", Ok(heads))];
     for id in registry.env_ids() {
@@ -125,9 +126,10 @@ fn envs(registry: &Registry) {
         };
         let indent = if row == 0 { "" } else { "  " };
         let ids = ids + 2 - indent.len();
-        println!("{}", format!("{indent}{id:<ids$}{line}").trim_end());
+        outln!("{}", format!("{indent}{id:<ids$}{line}").trim_end());
     }
-    println!();
+    outln!("");
+    Ok(())
 }
 
 fn columns(spec: &EnvSpec) -> [String; 5] {
@@ -162,12 +164,12 @@ fn sheet(path: &Path, registry: &Registry) -> Outcome {
         pictures.extend(picture.map(|picture| (id.to_owned(), picture)));
     }
     contact_sheet(path, &pictures, 6).map_err(Failure::Work)?;
-    println!("{} environments in {}", pictures.len(), path.display());
+    outln!("{} environments in {}", pictures.len(), path.display());
     Ok(())
 }
 
 fn experiments(args: &Args, registry: &Registry) -> Outcome {
-    println!("experiments in {}", args.configs.display());
+    outln!("experiments in {}", args.configs.display());
     let mut files: Vec<PathBuf> = match fs::read_dir(&args.configs) {
         Ok(entries) => entries
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -178,7 +180,7 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
     files.sort();
     for path in files {
         match Config::load(&path, &[], registry) {
-            Ok(config) => println!(
+            Ok(config) => outln!(
                 "  {:<24} {} on {}, {} steps, {} seeds{}",
                 path.file_name().unwrap_or_default().to_string_lossy(),
                 config.agent.id,
@@ -191,7 +193,7 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
                     ""
                 },
             ),
-            Err(error) => println!("  {error:#}"),
+            Err(error) => outln!("  {error:#}"),
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use serde::Serialize;
 use thorndike_core::Registry;
 use thorndike_tabular::exact::Solver;
 
+use super::out::{out, outln};
 use super::{Failure, Outcome};
 use crate::config::Config;
 use crate::launch::{Experiment, write_whole};
@@ -93,13 +94,12 @@ fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
         &dir.join(SUMMARY),
         serde_json::to_string_pretty(&report)?.as_bytes(),
     )?;
-    print(&report, &picture);
-    Ok(())
+    print(&report, &picture)
 }
 
-fn print(report: &Report, picture: &Path) {
+fn print(report: &Report, picture: &Path) -> Result<()> {
     let seeds = &report.final_evaluations;
-    println!("\nseed  final return         episodes  learning  time");
+    outln!("\nseed  final return         episodes  learning  time");
     for seed in seeds {
         let warning = match seed.only_action {
             Some(action) => format!("  (action {action} in every step)"),
@@ -109,7 +109,7 @@ fn print(report: &Report, picture: &Path) {
         let learning = seed
             .learning_return
             .map_or("-".into(), |value| format!("{value:.2}"));
-        println!(
+        outln!(
             "{:>4}  {value:<20} {:>8}  {learning:>8}  {}{warning}",
             seed.seed,
             seed.final_episodes,
@@ -117,20 +117,21 @@ fn print(report: &Report, picture: &Path) {
         );
     }
 
-    print!("\n{}", report.summary);
+    out!("\n{}", report.summary);
     let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
     if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
         let value = mean(&exact);
-        println!(
+        outln!(
             "  exact return of the greedy policies: mean {value:.4}, regret {:.4}",
             optimum - value
         );
     }
     // The return to reach, which comes last.
     if let Some(line) = report.references.last() {
-        println!("{}", reached(line, seeds));
+        outln!("{}", reached(line, seeds));
     }
-    println!("curve {}", picture.display());
+    outln!("curve {}", picture.display());
+    Ok(())
 }
 
 /// How many seeds came as far as a line. The optimum is compared with the exact return where that is known, since the
