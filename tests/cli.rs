@@ -193,6 +193,11 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
         text.contains("IQM") && text.contains("optimum 0.74"),
         "{text}"
     );
+    assert!(
+        text.contains("± is the standard deviation over the episodes")
+            && text.contains("over seeds] (from 2 seeds: take the interval as a hint)"),
+        "{text}"
+    );
     let small = folder.path().join("results/small");
     for file in [
         "config.toml",
@@ -203,7 +208,10 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
     ] {
         assert!(small.join(file).is_file(), "{file}");
     }
-    assert!(run(&["eval", "results/small", "--episodes", "7"]).contains("over 7 episodes"));
+    assert!(
+        run(&["eval", "results/small", "--episodes", "7"])
+            .contains("(95 % interval of the mean) over 7 episodes")
+    );
     assert!(run(&["play", "results/small", "--speed", "0"]).contains("return"));
     run(&["plot", "results/small", "--out", "a.svg"]);
     run(&["plot", "results/small", "--panels", "--out", "b.png"]);
@@ -305,7 +313,8 @@ fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
-        text.contains("at environment step") && text.contains("checkpoints are kept"),
+        text.contains("at environment step")
+            && text.contains("checkpoints are kept, but from them it comes to the same"),
         "{text}"
     );
     assert!(
@@ -385,4 +394,20 @@ fn playing_without_a_terminal_says_that_actions_are_random() {
     let words = "no terminal to read keys from: random actions";
     assert!(play(&[]).contains(words));
     assert!(!play(&["--random"]).contains(words));
+}
+
+#[test]
+fn a_resume_that_fails_at_once_does_not_promise_that_another_goes_on() {
+    let folder = folder_with_config();
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    fs::write(folder.path().join("results/small/seed-1/events.jsonl"), "").unwrap();
+    let output = thorndike(folder.path(), &["resume", "results/small"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("1 of 2 seeds failed; ") && text.contains("it was cut short"),
+        "{text}"
+    );
+    assert!(!text.contains("goes on from them"), "{text}");
 }

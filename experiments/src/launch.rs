@@ -38,8 +38,19 @@ pub struct Outcome {
     pub finished: Vec<u64>,
     /// Seeds that were stopped and can go on.
     pub stopped: Vec<u64>,
-    /// Seeds that failed, and why.
-    pub failed: Vec<(u64, thorndike_core::Error)>,
+    /// Seeds that failed.
+    pub failed: Vec<SeedFailure>,
+}
+
+/// A seed that failed.
+#[derive(Debug)]
+pub struct SeedFailure {
+    /// Its root seed.
+    pub seed: u64,
+    /// Why.
+    pub error: thorndike_core::Error,
+    /// Whether it failed while at work; if not, it could not be begun.
+    pub at_work: bool,
 }
 
 /// What a run of `config` needs; found out without leaving anything behind.
@@ -231,7 +242,7 @@ impl Experiment {
                         match result {
                             Ok(Halt::Finished) => outcome.finished.push(seed),
                             Ok(Halt::Stopped) => outcome.stopped.push(seed),
-                            Err(error) => outcome.failed.push((seed, error)),
+                            Err(failure) => outcome.failed.push(failure),
                         }
                     }
                 });
@@ -241,7 +252,7 @@ impl Experiment {
         let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.finished.sort_unstable();
         outcome.stopped.sort_unstable();
-        outcome.failed.sort_unstable_by_key(|(seed, _)| *seed);
+        outcome.failed.sort_unstable_by_key(|failure| failure.seed);
         outcome
     }
 
@@ -252,14 +263,16 @@ impl Experiment {
         registry: &Registry,
         display: &Display,
         stop: &AtomicBool,
-    ) -> thorndike_core::Result<Halt> {
+    ) -> Result<Halt, SeedFailure> {
         let mut line = display.seed(seed);
         if stop.load(Ordering::Relaxed) {
             line.end("not started");
             return Ok(Halt::Stopped);
         }
         let started = std::time::Instant::now();
+        let mut at_work = false;
         let halted = Run::open(config, registry, &self.dir, seed).and_then(|mut run| {
+            at_work = true;
             if run.is_finished() {
                 return Ok((Halt::Finished, "was finished before".to_owned()));
             }
@@ -285,7 +298,11 @@ impl Experiment {
             Ok((_, word)) => line.end(word),
             Err(error) => line.end(&format!("failed: {error}")),
         }
-        halted.map(|(halt, _)| halt)
+        halted.map(|(halt, _)| halt).map_err(|error| SeedFailure {
+            seed,
+            error,
+            at_work,
+        })
     }
 }
 

@@ -49,6 +49,9 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         .map(|experiment| Summary::of(experiment, &options.bootstrap, options.window))
         .collect::<anyhow::Result<Vec<_>>>()?;
     out!("{}", table(&summaries));
+    for summary in summaries.iter().filter(|s| !s.hint().is_empty()) {
+        outln!("{}{}", summary.name, summary.hint());
+    }
     outln!("{}", args.out.display());
     Ok(())
 }

@@ -89,7 +89,7 @@ fn describe(evaluation: &Evaluation) -> String {
         None => String::new(),
     };
     format!(
-        "return {:.3} +- {:.3} over {n} episodes ({low} to {high}), {length:.1} steps each{warning}",
+        "return {:.3} ± {:.3} (95 % interval of the mean) over {n} episodes ({low} to {high}), {length:.1} steps each{warning}",
         evaluation.mean(),
         evaluation.std() / (n as f64).sqrt() * 1.96,
     )

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
-use thorndike_core::Registry;
+use thorndike_core::{Error, Registry, checkpoint};
 use thorndike_tabular::exact::Solver;
 
 use super::out::{out, outln};
 use super::{Failure, Outcome};
 use crate::config::Config;
-use crate::launch::{Experiment, write_whole};
-use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
+use crate::launch::{Experiment, SeedFailure, write_whole};
+use crate::run::{CHECKPOINTS, SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
 use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
@@ -49,12 +49,13 @@ pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs:
         let failed: Vec<_> = outcome
             .failed
             .iter()
-            .map(|(seed, error)| format!("seed {seed}: {error}"))
+            .map(|failure| format!("seed {}: {}", failure.seed, failure.error))
             .collect();
         let what = format!(
-            "{} of {n} seeds failed; {}; checkpoints are kept, `thorndike resume {dir}` goes on from them",
+            "{} of {n} seeds failed; {}{}",
             failed.len(),
-            failed.join("; ")
+            failed.join("; "),
+            what_is_left(experiment, &outcome.failed)
         );
         return Err(Failure::Work(anyhow!(what)));
     }
@@ -63,6 +64,26 @@ pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs:
         return Err(Failure::Stopped);
     }
     Ok(())
+}
+
+/// What can be done with the checkpoints of the seeds that failed.
+fn what_is_left(experiment: &Experiment, failed: &[SeedFailure]) -> String {
+    let checkpoints = |seed| seed_dir(&experiment.dir, seed).join(CHECKPOINTS);
+    let saved = |failure: &&SeedFailure| {
+        failure.at_work && matches!(checkpoint::latest(&checkpoints(failure.seed)), Ok(Some(_)))
+    };
+    let diverged = |failure: &SeedFailure| matches!(failure.error, Error::Diverged { .. });
+    let mut saved = failed.iter().filter(saved).peekable();
+    if saved.peek().is_none() {
+        String::new()
+    } else if saved.all(diverged) {
+        "; checkpoints are kept, but from them it comes to the same: train anew with other parameters".into()
+    } else {
+        format!(
+            "; checkpoints are kept, `thorndike resume {}` goes on from them",
+            experiment.dir.display()
+        )
+    }
 }
 
 fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
@@ -117,6 +138,7 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
         );
     }
 
+    outln!("  ± is the standard deviation over the episodes of the final evaluation");
     out!("\n{}", report.summary);
     let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
     if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
