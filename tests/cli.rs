@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use thorndike_tests::{small_config, stderr, stdout, thorndike, workspace};
+use thorndike_tests::{binary, small_config, stderr, stdout, thorndike, workspace};
 
 fn folder_with_config() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -145,6 +146,41 @@ fn a_disk_that_cannot_be_written_is_named_and_nothing_is_left() {
 }
 
 #[test]
+fn standard_output_that_cannot_be_written_is_one_line_and_exit_code_1() {
+    if !Path::new("/dev/full").exists() {
+        println!("skipped: no /dev/full here");
+        return;
+    }
+    let folder = folder_with_config();
+    for args in [
+        &["list"][..],
+        &["list", "agents", "q-learning"],
+        &["check", "small.toml"],
+        &["doctor"],
+        &["completions", "bash"],
+        &["play", "frozen-lake", "--random", "--speed", "0"],
+        &["train", "small.toml", "steps=1000"],
+        &["eval", "results/small"],
+        &["plot", "results/small"],
+        &["compare", "results/small"],
+    ] {
+        let output = Command::new(binary())
+            .current_dir(folder.path())
+            .args(args)
+            .stdout(fs::File::create("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        let last = text.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("error: cannot write to standard output: "),
+            "{args:?}: {text}"
+        );
+    }
+}
+
+#[test]
 fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
     let folder = folder_with_config();
     let run = |args: &[&str]| {
@@ -157,6 +193,11 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
         text.contains("IQM") && text.contains("optimum 0.74"),
         "{text}"
     );
+    assert!(
+        text.contains("± is the standard deviation over the episodes")
+            && text.contains("over seeds] (from 2 seeds: take the interval as a hint)"),
+        "{text}"
+    );
     let small = folder.path().join("results/small");
     for file in [
         "config.toml",
@@ -167,7 +208,10 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
     ] {
         assert!(small.join(file).is_file(), "{file}");
     }
-    assert!(run(&["eval", "results/small", "--episodes", "7"]).contains("over 7 episodes"));
+    assert!(
+        run(&["eval", "results/small", "--episodes", "7"])
+            .contains("(95 % interval of the mean) over 7 episodes")
+    );
     assert!(run(&["play", "results/small", "--speed", "0"]).contains("return"));
     run(&["plot", "results/small", "--out", "a.svg"]);
     run(&["plot", "results/small", "--panels", "--out", "b.png"]);
@@ -184,7 +228,7 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
     run(&[
         "compare",
         "results/small",
-        "results/small",
+        "small.toml",
         "--out",
         "c.png",
         "--range=0..1",
@@ -269,7 +313,8 @@ fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
-        text.contains("at environment step") && text.contains("checkpoints are kept"),
+        text.contains("at environment step")
+            && text.contains("checkpoints are kept, but from them it comes to the same"),
         "{text}"
     );
     assert!(
@@ -279,4 +324,90 @@ fn a_reward_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
             .is_file(),
         "{text}"
     );
+}
+
+#[test]
+fn the_same_folder_twice_is_not_compared_and_files_are_passed_over() {
+    let folder = folder_with_config();
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    let other = [
+        "train",
+        "small.toml",
+        "steps=1000",
+        "--results",
+        "results-2",
+    ];
+    assert!(thorndike(folder.path(), &other).status.success());
+    let compare = |folders: &[&str]| {
+        let output = thorndike(folder.path(), &[&["compare"], folders].concat());
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    let (code, text) = compare(&["results/small", "results/../results/small"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("results/../results/small: is there twice"),
+        "{text}"
+    );
+    let (code, text) = compare(&["small.toml"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("give folders of experiments"), "{text}");
+    let (code, text) = compare(&["results/small", "small.toml", "results-2/small"]);
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "small.toml: passed over",
+        "| results/small ",
+        "| results-2/small ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_folder_without_its_runs_says_how_to_make_them() {
+    let folder = folder_with_config();
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    for seed in ["seed-1", "seed-2"] {
+        fs::remove_dir_all(folder.path().join("results/small").join(seed)).unwrap();
+    }
+    for command in ["compare", "plot", "eval", "play", "resume"] {
+        let output = thorndike(folder.path(), &[command, "results/small"]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{command}: {text}");
+        assert!(
+            text.contains("small/config.toml` makes them") && text.contains("`thorndike train "),
+            "{command}: {text}"
+        );
+    }
+}
+
+#[test]
+fn playing_without_a_terminal_says_that_actions_are_random() {
+    let folder = tempfile::tempdir().unwrap();
+    let play = |more: &[&str]| {
+        let args = [&["play", "frozen-lake", "--speed", "0"], more].concat();
+        let output = thorndike(folder.path(), &args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let words = "no terminal to read keys from: random actions";
+    assert!(play(&[]).contains(words));
+    assert!(!play(&["--random"]).contains(words));
+}
+
+#[test]
+fn a_resume_that_fails_at_once_does_not_promise_that_another_goes_on() {
+    let folder = folder_with_config();
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    fs::write(folder.path().join("results/small/seed-1/events.jsonl"), "").unwrap();
+    let output = thorndike(folder.path(), &["resume", "results/small"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("1 of 2 seeds failed; ") && text.contains("it was cut short"),
+        "{text}"
+    );
+    assert!(!text.contains("goes on from them"), "{text}");
 }

@@ -157,10 +157,13 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_with_its_file_and_fault() {
+fn a_damaged_checkpoint_without_an_intact_older_one_is_refused_with_its_file_and_fault() {
     let folder = tempfile::tempdir().unwrap();
     write_config(folder.path(), "q-learning");
-    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=2000"]);
+    let trained = thorndike(
+        folder.path(),
+        &["train", "small.toml", "steps=2000", "save.keep=1"],
+    );
     assert!(trained.status.success(), "{}", stderr(&trained));
     let root = folder.path().join("results/small/seed-1/checkpoints");
     let name = fs::read_to_string(root.join("latest")).unwrap();
@@ -195,4 +198,100 @@ fn a_damaged_checkpoint_is_refused_with_its_file_and_fault() {
     );
     let sound = thorndike(folder.path(), &["resume", "results/small"]);
     assert!(sound.status.success(), "{}", stderr(&sound));
+}
+
+#[test]
+fn an_intact_older_checkpoint_takes_the_place_of_a_damaged_one() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), "q-learning");
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=2000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    let experiment = folder.path().join("results/small");
+    let expected = result(&experiment);
+    let root = experiment.join("seed-1/checkpoints");
+    let damaged = [
+        ("step-000002000/trainer.bin", &b"x"[..]),
+        ("step-000002000/manifest.json", b"{}"),
+        ("latest", b"nonsense"),
+    ];
+    let words = "seed 1: the intact checkpoint of step 1,000 is taken instead";
+    for (file, damage) in damaged {
+        fs::write(root.join(file), damage).unwrap();
+        if file == "latest" {
+            fs::remove_dir_all(root.join("step-000002000")).unwrap();
+        }
+        for command in [
+            &["eval", "results/small"][..],
+            &["play", "results/small", "--speed", "0"],
+            &["resume", "results/small"],
+        ] {
+            let output = thorndike(folder.path(), command);
+            let text = stderr(&output);
+            assert!(output.status.success(), "{file}: {text}");
+            let warning = text.lines().find(|line| line.starts_with("warning: "));
+            let warning = warning.unwrap_or_else(|| panic!("{command:?}: {text}"));
+            assert!(warning.contains(file) && warning.contains(words), "{text}");
+        }
+        assert!(result(&experiment) == expected, "{file}: another end");
+    }
+}
+
+#[test]
+fn a_finished_run_that_is_given_more_steps_ends_as_one_of_that_length() {
+    for agent in ["q-learning", "dqn"] {
+        let folder = tempfile::tempdir().unwrap();
+        write_config(folder.path(), agent);
+        let run = |args: &[&str]| {
+            let output = thorndike(folder.path(), args);
+            assert!(output.status.success(), "{agent}: {}", stderr(&output));
+            stderr(&output)
+        };
+        let every = [
+            "eval.every_steps=150",
+            "save.every_steps=100",
+            "log_every_steps=50",
+        ];
+        let train = |steps, results| {
+            let args = ["train", "small.toml", steps, "--results", results];
+            run(&[&args, &every[..]].concat());
+        };
+        train("steps=900", "whole");
+        let expected = result(&folder.path().join("whole/small"));
+        // One end on an evaluation, one beside all intervals.
+        for first in ["steps=600", "steps=333"] {
+            train(first, first);
+            let name = format!("{first}/small");
+            let experiment = folder.path().join(&name);
+            let text = run(&["resume", &name, "steps=700"]);
+            assert!(text.contains("to 700 steps; evaluation"), "{text}");
+            // The other way: the file itself is changed.
+            let config = experiment.join("config.toml");
+            let text = fs::read_to_string(&config).unwrap();
+            assert!(text.contains("steps = 700\n"), "{text}");
+            fs::write(&config, text.replace("steps = 700\n", "steps = 900\n")).unwrap();
+            run(&["resume", &name]);
+            assert!(
+                result(&experiment) == expected,
+                "{agent}, {first}: another end"
+            );
+            let summary = fs::read_to_string(experiment.join("summary.json")).unwrap();
+            assert!(summary.contains("900"), "{summary}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_stays_the_same_experiment() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), "q-learning");
+    let trained = thorndike(folder.path(), &["train", "small.toml", "steps=1000"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    for (change, words) in [
+        ("steps=500", "steps: 500 is less than the 1000 of"),
+        ("agent.params.gamma=0.5", "train anew under another name"),
+    ] {
+        let output = thorndike(folder.path(), &["resume", "results/small", change]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
 }

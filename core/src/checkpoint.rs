@@ -75,7 +75,8 @@ pub fn write(
     remove_leftovers(root)?;
     let name = format!("step-{step:09}");
     let dir = root.join(&name);
-    if latest(root)?.as_ref() == Some(&dir) && open(&dir).is_ok() {
+    // A damaged `latest` is written anew below.
+    if latest(root).is_ok_and(|latest| latest.as_ref() == Some(&dir)) && open(&dir).is_ok() {
         return Ok(dir);
     }
     let tmp = root.join(format!(".tmp-{name}"));
@@ -177,6 +178,27 @@ pub fn list(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.into_iter().map(|name| root.join(name)).collect())
 }
 
+/// The step in the name of a checkpoint folder.
+pub fn step_of(dir: &Path) -> Option<EnvSteps> {
+    let name = dir.file_name()?.to_str()?;
+    is_checkpoint(name).then(|| name["step-".len()..].parse().ok())?
+}
+
+/// Removes the checkpoints of later steps than `step`: damaged ones, after the run went on from an older one.
+///
+/// # Errors
+/// If a folder cannot be removed.
+pub fn discard_after(root: &Path, step: EnvSteps) -> Result<()> {
+    for dir in list(root)? {
+        if let Some(name) = dir.file_name()
+            && step_of(&dir).is_some_and(|of| of > step)
+        {
+            discard(root, &name.to_string_lossy())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes all but the newest `keep` checkpoints.
 ///
 /// # Errors
@@ -194,7 +216,8 @@ pub fn prune(root: &Path, keep: usize) -> Result<()> {
 /// Reads the manifest of the checkpoint in `dir` and verifies every file.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] with the file at fault and what is wrong with it.
+/// [`Error::Checkpoint`] with the file at fault and what is wrong with it; [`Error::Unsupported`] if a newer version
+/// wrote it.
 pub fn open(dir: &Path) -> Result<Manifest> {
     let manifest = read_manifest(&dir.join(MANIFEST))?;
     for (name, entry) in &manifest.files {
@@ -241,8 +264,10 @@ fn read_manifest(path: &Path) -> Result<Manifest> {
         serde_json::from_slice(&text).map_err(|e| wrong(format!("is damaged: {e}")))?;
     match value["format"].as_u64() {
         Some(format) if format > u64::from(FORMAT) => {
-            return Err(wrong(format!(
-                "is in format {format}; this program reads up to format {FORMAT}: use a newer version of it"
+            // Not a fault of the checkpoint: an older one must not take its place.
+            return Err(Error::Unsupported(format!(
+                "{}: is in format {format}; this program reads up to format {FORMAT}: use a newer version of it",
+                path.display()
             )));
         }
         Some(_) => {}
@@ -412,6 +437,22 @@ mod tests {
             .map(|p| p.file_name().unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, ["step-000000900", "step-1000000000"]);
+    }
+
+    #[test]
+    fn checkpoints_after_a_step_are_discarded() {
+        let root = tempfile::tempdir().unwrap();
+        for step in [5, 70, 900] {
+            write(root.path(), step, Value::Null, fill).unwrap();
+        }
+        discard_after(root.path(), 70).unwrap();
+        let steps: Vec<_> = list(root.path())
+            .unwrap()
+            .iter()
+            .map(|dir| step_of(dir))
+            .collect();
+        assert_eq!(steps, [Some(5), Some(70)]);
+        assert_eq!(step_of(Path::new("step-7")), None);
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl Config {
         for text in overrides {
             apply_override(&mut table, text)?;
         }
+        whole_floats_to_integers(&mut table);
         let env_has_keys = table.get("env").is_some_and(toml::Value::is_table);
         let value = serde_json::to_value(table)?;
         let mut config: Self =
@@ -256,7 +257,7 @@ fn at_id(section: &str, error: thorndike_core::Error) -> anyhow::Error {
 }
 
 /// TOML has no null: an absent key means the same.
-fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+pub(crate) fn without_nulls(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {
         Value::Object(map) => map
@@ -283,15 +284,44 @@ fn at_line(text: &str, error: &toml::de::Error) -> anyhow::Error {
     }
 }
 
+/// Takes `steps = 1e6` as the number of steps that it is; below `[eval]` and `[save]` too.
+fn whole_floats_to_integers(table: &mut toml::Table) {
+    for (key, value) in table {
+        match (key.as_str(), value) {
+            ("steps" | "log_every_steps", value) => whole_float_to_integer(value),
+            ("eval" | "save", toml::Value::Table(keys)) => {
+                keys.iter_mut().for_each(|(_, v)| whole_float_to_integer(v));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn whole_float_to_integer(value: &mut toml::Value) {
+    /// Above it floats leave integers out.
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    if let toml::Value::Float(x) = *value
+        && x.fract() == 0.0
+        && x.abs() <= EXACT
+    {
+        *value = toml::Value::Integer(x as i64);
+    }
+}
+
 /// Sets one dotted key. A value that is no TOML value is taken as text: `env.id=taxi`.
 fn apply_override(table: &mut toml::Table, text: &str) -> anyhow::Result<()> {
     let Some((key, value)) = text.split_once('=') else {
         bail!("{text:?} is no override; write key=value, such as agent.params.gamma=0.95");
     };
     let (key, value) = (key.trim(), value.trim());
-    let value = match format!("v = {value}").parse::<toml::Table>() {
+    let parsed = match format!("v = {value}").parse::<toml::Table>() {
         Ok(mut parsed) => parsed.remove("v").expect("just written"),
         Err(_) => toml::Value::String(value.to_owned()),
+    };
+    let value = match parsed {
+        // A name is text, also where it looks like a number.
+        parsed if key == "name" && !parsed.is_str() => toml::Value::String(value.to_owned()),
+        parsed => parsed,
     };
     let mut path: Vec<&str> = key.split('.').collect();
     let last = path.pop().unwrap_or_default();
@@ -351,6 +381,27 @@ mod tests {
         assert_eq!((config.steps, config.seeds), (7, vec![3, 4]));
         assert_eq!(config.env.id, "taxi");
         assert_eq!(config.agent.params["gamma"], 0.5);
+    }
+
+    #[test]
+    fn whole_floats_are_taken_for_whole_numbers() {
+        let text = TEXT.replace("steps = 100", "steps = 1e6") + "[save]\nevery_steps = 2e4\n";
+        let config = parse(&text, &["eval.every_steps=1e5"]).unwrap();
+        assert_eq!((config.steps, config.save.every_steps), (1_000_000, 20_000));
+        assert_eq!(config.eval.every_steps, 100_000);
+        for bad in ["steps=1.5", "steps=1e300"] {
+            let error = error(TEXT, &[bad]);
+            assert!(
+                error.contains("steps: invalid type: floating point"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_of_digits_is_text() {
+        assert_eq!(parse(TEXT, &["name=123"]).unwrap().name, "123");
+        assert_eq!(parse(TEXT, &["name=\"a-b\""]).unwrap().name, "a-b");
     }
 
     #[test]

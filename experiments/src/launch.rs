@@ -13,7 +13,7 @@ use thorndike_core::{EnvSpec, Registry};
 
 use crate::config::Config;
 use crate::display::Display;
-use crate::run::{Halt, Run, build, seed_dir, verified_checkpoint};
+use crate::run::{Halt, Run, build, find_checkpoint, seed_dir};
 use crate::runs;
 use crate::text::{duration, thousands};
 
@@ -38,8 +38,19 @@ pub struct Outcome {
     pub finished: Vec<u64>,
     /// Seeds that were stopped and can go on.
     pub stopped: Vec<u64>,
-    /// Seeds that failed, and why.
-    pub failed: Vec<(u64, thorndike_core::Error)>,
+    /// Seeds that failed.
+    pub failed: Vec<SeedFailure>,
+}
+
+/// A seed that failed.
+#[derive(Debug)]
+pub struct SeedFailure {
+    /// Its root seed.
+    pub seed: u64,
+    /// Why.
+    pub error: thorndike_core::Error,
+    /// Whether it failed while at work; if not, it could not be begun.
+    pub at_work: bool,
 }
 
 /// What a run of `config` needs; found out without leaving anything behind.
@@ -157,22 +168,48 @@ impl Experiment {
         Ok(lock)
     }
 
-    /// Opens the folder of an experiment that was started before.
+    /// Opens the folder of an experiment that was started before, to go on with it. `overrides` may give it more
+    /// steps, or other `save` keys; config.toml is written anew then.
     ///
     /// # Errors
-    /// If there is none, it is in use, or a checkpoint is damaged.
-    pub fn open(dir: &Path, registry: &Registry) -> Result<Self> {
+    /// If there is none, it is in use, all checkpoints of a seed are damaged, or an override would make another
+    /// experiment of it.
+    pub fn open(dir: &Path, overrides: &[String], registry: &Registry) -> Result<Self> {
         let path = dir.join(CONFIG);
-        if !path.is_file() || runs::seed_folders(dir)?.is_empty() {
+        if !path.is_file() {
             bail!(
                 "{} holds no run; give a folder that `thorndike train` made, such as results/NAME",
                 dir.display()
             );
         }
+        if runs::seed_folders(dir)?.is_empty() {
+            bail!("{}", runs::no_run(dir));
+        }
         let lock = lock(dir)?;
-        let config = Config::load(&path, &[], registry)?;
+        let before = Config::load(&path, &[], registry)?;
+        let config = lengthen(&before, &path, overrides, registry)?;
+        let mut trained = before.steps;
         for &seed in &config.seeds {
-            verified_checkpoint(&seed_dir(dir, seed), &config, seed)?;
+            if let Some(found) = find_checkpoint(&seed_dir(dir, seed), &config, seed)? {
+                found.warn();
+                if found.is_finished() {
+                    trained = trained.min(found.step);
+                }
+            }
+        }
+        if trained < config.steps {
+            eprintln!(
+                "from {} to {} steps; evaluation, log and checkpoints stay at every {}, {} and {} steps, as config.toml \
+                 has them",
+                thousands(trained),
+                thousands(config.steps),
+                thousands(config.eval.every_steps),
+                thousands(config.log_every_steps),
+                thousands(config.save.every_steps)
+            );
+        }
+        if config != before {
+            write_whole(&path, config.to_toml()?.as_bytes())?;
         }
         Ok(Self {
             config,
@@ -205,7 +242,7 @@ impl Experiment {
                         match result {
                             Ok(Halt::Finished) => outcome.finished.push(seed),
                             Ok(Halt::Stopped) => outcome.stopped.push(seed),
-                            Err(error) => outcome.failed.push((seed, error)),
+                            Err(failure) => outcome.failed.push(failure),
                         }
                     }
                 });
@@ -215,7 +252,7 @@ impl Experiment {
         let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.finished.sort_unstable();
         outcome.stopped.sort_unstable();
-        outcome.failed.sort_unstable_by_key(|(seed, _)| *seed);
+        outcome.failed.sort_unstable_by_key(|failure| failure.seed);
         outcome
     }
 
@@ -226,14 +263,16 @@ impl Experiment {
         registry: &Registry,
         display: &Display,
         stop: &AtomicBool,
-    ) -> thorndike_core::Result<Halt> {
+    ) -> Result<Halt, SeedFailure> {
         let mut line = display.seed(seed);
         if stop.load(Ordering::Relaxed) {
             line.end("not started");
             return Ok(Halt::Stopped);
         }
         let started = std::time::Instant::now();
+        let mut at_work = false;
         let halted = Run::open(config, registry, &self.dir, seed).and_then(|mut run| {
+            at_work = true;
             if run.is_finished() {
                 return Ok((Halt::Finished, "was finished before".to_owned()));
             }
@@ -259,8 +298,40 @@ impl Experiment {
             Ok((_, word)) => line.end(word),
             Err(error) => line.end(&format!("failed: {error}")),
         }
-        halted.map(|(halt, _)| halt)
+        halted.map(|(halt, _)| halt).map_err(|error| SeedFailure {
+            seed,
+            error,
+            at_work,
+        })
     }
+}
+
+/// The configuration in `path` with `overrides` that leave the experiment what it is.
+fn lengthen(
+    before: &Config,
+    path: &Path,
+    overrides: &[String],
+    registry: &Registry,
+) -> Result<Config> {
+    for text in overrides {
+        let key = text.split('=').next().unwrap_or_default().trim();
+        if key != "steps" && !key.starts_with("save.") {
+            bail!(
+                "{text}: a run that goes on can be given more steps and other save keys, such as steps=100000; train \
+                 anew under another name for anything else"
+            );
+        }
+    }
+    let config = Config::load(path, overrides, registry)?;
+    if config.steps < before.steps {
+        bail!(
+            "steps: {} is less than the {} of {}; give a larger number",
+            config.steps,
+            before.steps,
+            path.display()
+        );
+    }
+    Ok(config)
 }
 
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.

@@ -17,6 +17,7 @@ use thorndike_tabular::exact::Solver;
 use crate::caught::caught;
 use crate::config::Config;
 use crate::sink::RunLog;
+use crate::text::thousands;
 
 /// Folder of the checkpoints, below the folder of a seed.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -65,7 +66,7 @@ pub struct Progress {
 }
 
 /// What a checkpoint knows beside the state of the trainer.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Meta {
     /// Hash of what must be the same when the run goes on.
     config: String,
@@ -80,6 +81,48 @@ struct Meta {
     seconds: f64,
     /// Whether all steps were made.
     finished: bool,
+    /// Where a longer run goes on, if all steps were made.
+    #[serde(default)]
+    before_end: Option<BeforeEnd>,
+}
+
+/// The record before the evaluation at the end, which a longer run does not make there.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct BeforeEnd {
+    /// Its length in bytes.
+    events: u64,
+    /// Whether a longer run makes an ordinary evaluation at this step.
+    evaluate: bool,
+}
+
+/// A checkpoint that was found intact.
+#[derive(Debug)]
+pub struct Found {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Environment steps of the run when it was saved.
+    pub step: EnvSteps,
+    /// Newer checkpoints that are damaged, and how.
+    pub refused: Vec<Error>,
+    meta: Meta,
+}
+
+impl Found {
+    /// Whether all steps were made.
+    pub fn is_finished(&self) -> bool {
+        self.meta.finished
+    }
+
+    /// Says on standard error which damaged checkpoints were passed over.
+    pub fn warn(&self) {
+        for error in &self.refused {
+            eprintln!(
+                "warning: {error}; seed {}: the intact checkpoint of step {} is taken instead",
+                self.meta.seed,
+                thousands(self.step)
+            );
+        }
+    }
 }
 
 /// What `summary.json` of a seed holds.
@@ -163,26 +206,52 @@ pub fn evaluation_limit(config: &Config, registry: &Registry) -> Result<(EnvSpec
     Ok((spec, limit))
 }
 
-/// The latest checkpoint of the run in `dir`, verified.
+/// The newest intact checkpoint of the run in `dir`; `None` if none was saved yet.
 ///
 /// # Errors
-/// If it is damaged or of another configuration or seed.
-pub fn verified_checkpoint(
-    dir: &Path,
-    config: &Config,
-    seed: u64,
-) -> Result<Option<(PathBuf, bool)>> {
-    Ok(find_checkpoint(dir, config, seed)?.map(|(path, meta)| (path, meta.finished)))
+/// If all are damaged, or it is of another configuration or seed.
+pub fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<Found>> {
+    let root = dir.join(CHECKPOINTS);
+    let mut refused = Vec::new();
+    let mut candidates = checkpoint::list(&root)?;
+    match checkpoint::latest(&root) {
+        Ok(None) => return Ok(None),
+        Ok(Some(latest)) => {
+            candidates.retain(|path| checkpoint::step_of(path) < checkpoint::step_of(&latest));
+            candidates.push(latest);
+        }
+        Err(error @ Error::Checkpoint { .. }) => refused.push(error),
+        Err(error) => return Err(error),
+    }
+    for path in candidates.into_iter().rev() {
+        match open_checkpoint(&path) {
+            Ok((step, meta)) => {
+                check_meta(&meta, &path, config, seed)?;
+                return Ok(Some(Found {
+                    path,
+                    step,
+                    refused,
+                    meta,
+                }));
+            }
+            Err(error @ Error::Checkpoint { .. }) => refused.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    // The newest one matters most.
+    refused.into_iter().next().map_or(Ok(None), Err)
 }
 
-fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(PathBuf, Meta)>> {
-    let Some(path) = checkpoint::latest(&dir.join(CHECKPOINTS))? else {
-        return Ok(None);
-    };
-    let manifest = checkpoint::open(&path)?;
+fn open_checkpoint(path: &Path) -> Result<(EnvSteps, Meta)> {
+    let manifest = checkpoint::open(path)?;
+    let meta = serde_json::from_value(manifest.meta).map_err(|e| {
+        Error::checkpoint(path.join("manifest.json"), format!("is not of a run: {e}"))
+    })?;
+    Ok((manifest.step, meta))
+}
+
+fn check_meta(meta: &Meta, path: &Path, config: &Config, seed: u64) -> Result<()> {
     let wrong = |what: String| Error::checkpoint(path.join("manifest.json"), what);
-    let meta: Meta = serde_json::from_value(manifest.meta)
-        .map_err(|e| wrong(format!("is not of a run: {e}")))?;
     if meta.seed != seed {
         return Err(wrong(format!(
             "is of seed {}, not of seed {seed}",
@@ -198,7 +267,7 @@ fn find_checkpoint(dir: &Path, config: &Config, seed: u64) -> Result<Option<(Pat
             "was made with another {other} than config.toml has now; undo the change, or train anew under another name"
         )));
     }
-    Ok(Some((path, meta)))
+    Ok(())
 }
 
 /// Hash of all that decides what a run does at a step. More steps, other seeds, another spacing of checkpoints and
@@ -262,10 +331,28 @@ impl<'a> Run<'a> {
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         let (_, mut trainer) = build(config, registry, seed)?;
         let found = find_checkpoint(&dir, config, seed)?;
-        if let Some((path, _)) = &found {
-            caught("while its checkpoint was loaded", || trainer.load(path))?;
+        if let Some(found) = &found {
+            caught("while its checkpoint was loaded", || {
+                trainer.load(&found.path)
+            })?;
         }
-        let keep = found.as_ref().map_or(0, |(_, meta)| meta.events);
+        let lengthened = found
+            .as_ref()
+            .filter(|found| found.is_finished() && found.step < config.steps);
+        let before_end = lengthened
+            .map(|found| {
+                found.meta.before_end.ok_or_else(|| {
+                    let what =
+                        "was finished by an older version and cannot be lengthened; train anew";
+                    Error::checkpoint(&found.path, what)
+                })
+            })
+            .transpose()?;
+        let keep = match (&before_end, &found) {
+            (Some(before_end), _) => before_end.events,
+            (None, Some(found)) => found.meta.events,
+            (None, None) => 0,
+        };
         let mut run = Self {
             config,
             registry,
@@ -274,9 +361,12 @@ impl<'a> Run<'a> {
             log: RunLog::open(&dir, keep, config.log_every_steps)?,
             dir,
             digest: digest(config),
-            seconds_before: found.as_ref().map_or(0.0, |(_, meta)| meta.seconds),
-            finished: found.as_ref().is_some_and(|(_, meta)| meta.finished),
+            seconds_before: found.as_ref().map_or(0.0, |found| found.meta.seconds),
+            finished: before_end.is_none() && found.as_ref().is_some_and(Found::is_finished),
         };
+        if before_end.is_some_and(|before_end| before_end.evaluate) {
+            run.evaluate(config.eval.episodes)?;
+        }
         if found.is_none() {
             run.log.record(&Event::Started {
                 env: Cow::Borrowed(&config.env.id),
@@ -326,13 +416,14 @@ impl<'a> Run<'a> {
         );
         let after = |every: EnvSteps, step: EnvSteps| (step / every + 1).saturating_mul(every);
         let mut clock = Clock::start(self.trainer.step());
+        let mut evaluate = false;
         while self.trainer.step() < end {
             let from = self.trainer.step();
             let (next_eval, next_save) = (after(eval, from), after(save, from));
             let until = next_eval.min(next_save).min(end);
             while self.trainer.step() < until {
                 if stop.load(Ordering::Relaxed) {
-                    self.save(clock.seconds(), false)?;
+                    self.save(clock.seconds(), None)?;
                     return Ok(Halt::Stopped);
                 }
                 let chunk = (self.trainer.step() + clock.chunk()).min(until);
@@ -346,6 +437,7 @@ impl<'a> Run<'a> {
             }
             let step = self.trainer.step();
             if step >= end {
+                evaluate = step >= next_eval;
                 break;
             }
             if step >= next_eval {
@@ -353,14 +445,15 @@ impl<'a> Run<'a> {
                 report(self.progress(&clock, Some(mean)));
             }
             if step >= next_save {
-                self.save(clock.seconds(), false)?;
+                self.save(clock.seconds(), None)?;
             }
             clock.skip();
         }
+        let events = self.log.mark()?;
         let evaluation = self.evaluate(self.config.eval.final_episodes)?;
         let step = self.trainer.step();
         self.log.record(&Event::Finished { step })?;
-        self.save(clock.seconds(), true)?;
+        self.save(clock.seconds(), Some(BeforeEnd { events, evaluate }))?;
         let exact_return = self.exact_return()?;
         self.summarise(
             &evaluation,
@@ -394,19 +487,21 @@ impl<'a> Run<'a> {
         Ok(evaluation)
     }
 
-    fn save(&mut self, seconds: f64, finished: bool) -> Result<()> {
+    fn save(&mut self, seconds: f64, before_end: Option<BeforeEnd>) -> Result<()> {
         let meta = Meta {
             config: self.digest.clone(),
             settings: settings(self.config),
             seed: self.seed,
             events: self.log.mark()?,
             seconds: self.seconds_before + seconds,
-            finished,
+            finished: before_end.is_some(),
+            before_end,
         };
         let meta = serde_json::to_value(meta).map_err(|e| Error::Backend(Box::new(e)))?;
         let root = self.dir.join(CHECKPOINTS);
         let trainer = &self.trainer;
         checkpoint::write(&root, trainer.step(), meta, |dir| trainer.save(dir))?;
+        checkpoint::discard_after(&root, trainer.step())?;
         checkpoint::prune(&root, self.config.save.keep)
     }
 

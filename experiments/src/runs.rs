@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use thorndike_core::Status;
 
+use crate::launch::CONFIG;
 use crate::stats::{self, Curve};
 
 /// Longest line of an event file in bytes; an evaluation of 100,000 episodes takes about 2 MB.
@@ -161,11 +162,7 @@ impl Experiment {
                     .push(format!("{}: no events yet", path.display())),
             }
         }
-        ensure!(
-            !experiment.seeds.is_empty(),
-            "no run in {}: expected folders such as seed-1 with an events.jsonl",
-            folder.display()
-        );
+        ensure!(!experiment.seeds.is_empty(), "{}", no_run(folder));
         experiment.seeds.sort_by_key(|run| run.seed);
         Ok(experiment)
     }
@@ -215,6 +212,21 @@ impl SeedRun {
             .map(|episode| (episode.step, episode.episode_return))
             .collect()
     }
+}
+
+/// Says that there is no run in `folder`; and how to make one, where its configuration is there: the results that
+/// come along with the program are without their runs.
+pub(crate) fn no_run(folder: &Path) -> String {
+    let config = folder.join(CONFIG);
+    let how = if config.is_file() {
+        format!("; `thorndike train {}` makes them", config.display())
+    } else {
+        String::new()
+    };
+    format!(
+        "no run in {}: expected folders such as seed-1 with an events.jsonl{how}",
+        folder.display()
+    )
 }
 
 /// Last part of the path, also of `.` and `results/x/`.

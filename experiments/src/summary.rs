@@ -115,6 +115,16 @@ impl Summary {
         }
     }
 
+    /// A bootstrap of few seeds knows little of how far seeds lie apart. Empty where there are enough, or no interval.
+    pub fn hint(&self) -> String {
+        match (self.seeds, self.iqm.interval) {
+            (seeds @ ..=4, Some(_)) => {
+                format!(" (from {seeds} seeds: take the interval as a hint)")
+            }
+            _ => String::new(),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         if self.evaluated {
             "evaluated"
@@ -127,15 +137,16 @@ impl Summary {
 /// One line for each figure.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = number(100.0 * self.confidence);
         writeln!(f, "{}: {} on {}", self.name, self.agent, self.env)?;
         writeln!(f, "  seeds      {}", self.seeds)?;
         writeln!(f, "  steps      {} each", self.steps())?;
         writeln!(f, "  episodes   {} in all", self.episodes)?;
         writeln!(
             f,
-            "  return at the end, {} [{percent} % interval over seeds]",
-            self.kind()
+            "  return at the end, {} [{} % interval over seeds]{}",
+            self.kind(),
+            number(100.0 * self.confidence),
+            self.hint()
         )?;
         for (name, estimate) in [
             ("IQM", self.iqm),
@@ -356,6 +367,26 @@ mod tests {
         );
         experiment.seeds[0].episodes.clear();
         assert!(Summary::of(&experiment, &Bootstrap::default(), 1).is_err());
+    }
+
+    #[test]
+    fn an_interval_over_few_seeds_is_called_a_hint() {
+        let options = Bootstrap {
+            resamples: 10,
+            ..Bootstrap::default()
+        };
+        let hint = |finals: &[f64]| {
+            let summary = Summary::of(&experiment("a", finals), &options, 1).unwrap();
+            assert!(summary.to_string().contains(&summary.hint()));
+            summary.hint()
+        };
+        assert_eq!(
+            hint(&[1.0, 2.0]),
+            " (from 2 seeds: take the interval as a hint)"
+        );
+        assert!(hint(&[1.0; 4]).contains("from 4 seeds"));
+        assert_eq!(hint(&[1.0; 5]), "");
+        assert_eq!(hint(&[1.0]), "");
     }
 
     #[test]

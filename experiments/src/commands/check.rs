@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use thorndike_core::{EnvOptions, Error, Registry, Result, Seeds, check_random_play};
 
 use super::Outcome;
+use super::out::{out, outln};
 use crate::caught::caught;
 use crate::config::Config;
 use crate::launch::Plan;
@@ -25,14 +26,14 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let plan = Plan::new(&config, registry, None)?;
     play_a_little(&config, registry)?;
     if args.resolved {
-        print!("{}", config.to_toml()?);
+        out!("{}", config.to_toml()?);
         return Ok(());
     }
-    println!("{}", plan.describe(&config));
+    outln!("{}", plan.describe(&config));
     for line in plan.agent.lines() {
-        println!("  {line}");
+        outln!("  {line}");
     }
-    println!("ok");
+    outln!("ok");
     Ok(())
 }
 

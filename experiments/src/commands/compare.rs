@@ -1,11 +1,14 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, bail};
 use thorndike_core::Registry;
 
 use super::Outcome;
+use super::out::{out, outln};
 use super::plot::{Average, range};
 use super::report::read_with_references;
 use crate::plot;
+use crate::runs::Experiment;
 use crate::summary::{Summary, table};
 
 /// Compare several experiments: a table, and their curves in one picture
@@ -29,21 +32,96 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
+    let (folders, whole) = folders(args.folders)?;
     let mut experiments = Vec::new();
-    for folder in &args.folders {
+    for folder in &folders {
         let experiment = read_with_references(folder, registry)?;
         for warning in &experiment.warnings {
             eprintln!("warning: {warning}");
         }
         experiments.push(experiment);
     }
+    tell_apart(&mut experiments, &whole);
     let options = args.statistic.options(args.range, args.dark);
     plot::compare(&experiments, &options, &args.out)?;
     let summaries = experiments
         .iter()
         .map(|experiment| Summary::of(experiment, &options.bootstrap, options.window))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    print!("{}", table(&summaries));
-    println!("{}", args.out.display());
+    out!("{}", table(&summaries));
+    for summary in summaries.iter().filter(|s| !s.hint().is_empty()) {
+        outln!("{}{}", summary.name, summary.hint());
+    }
+    outln!("{}", args.out.display());
     Ok(())
+}
+
+/// The folders among `given`, as they are given and as whole paths; `results/*` has plain files too.
+fn folders(given: Vec<PathBuf>) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut folders, mut wholes) = (Vec::new(), Vec::new());
+    for path in given {
+        if path.is_file() {
+            eprintln!("{}: passed over, it is no folder", path.display());
+            continue;
+        }
+        let whole = path
+            .canonicalize()
+            .with_context(|| format!("cannot read results folder {}", path.display()))?;
+        if wholes.contains(&whole) {
+            bail!("{}: is there twice; give each folder once", path.display());
+        }
+        folders.push(path);
+        wholes.push(whole);
+    }
+    if folders.is_empty() {
+        bail!("only files are given; give folders of experiments, such as results/NAME");
+    }
+    Ok((folders, wholes))
+}
+
+/// Puts parent folders before names that are there more than once.
+fn tell_apart(experiments: &mut [Experiment], folders: &[PathBuf]) {
+    let longest = folders.iter().map(|folder| folder.components().count());
+    for parts in 2..=longest.max().unwrap_or(0) {
+        let names: Vec<String> = experiments.iter().map(|e| e.name.clone()).collect();
+        for (experiment, folder) in experiments.iter_mut().zip(folders) {
+            if names
+                .iter()
+                .filter(|&name| *name == experiment.name)
+                .count()
+                > 1
+            {
+                experiment.name = last_parts(folder, parts);
+            }
+        }
+    }
+}
+
+fn last_parts(folder: &Path, parts: usize) -> String {
+    let all = folder.components().count();
+    let last: PathBuf = folder
+        .components()
+        .skip(all.saturating_sub(parts))
+        .collect();
+    last.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_get_as_many_parent_folders_as_tell_them_apart() {
+        let folders = ["/x/a/run", "/y/a/run", "/y/b/run", "/y/other"].map(PathBuf::from);
+        let mut experiments: Vec<Experiment> = folders
+            .iter()
+            .map(|folder| Experiment {
+                name: last_parts(folder, 1),
+                ..Experiment::default()
+            })
+            .collect();
+        tell_apart(&mut experiments, &folders);
+        let names: Vec<_> = experiments.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, ["x/a/run", "y/a/run", "b/run", "other"]);
+    }
 }

@@ -1,8 +1,7 @@
-use std::io;
-
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+use super::out::out;
 use super::{Cli, Outcome};
 
 /// Print completions for a shell, to be sourced by it
@@ -15,6 +14,6 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "thorndike", &mut script);
-    io::Write::write_all(&mut io::stdout(), &script)?;
+    out!("{}", String::from_utf8_lossy(&script));
     Ok(())
 }

@@ -3,31 +3,35 @@ use std::thread::available_parallelism;
 use thorndike_core::memory::{available, human};
 
 use super::Outcome;
+use super::out::outln;
 
 /// Say what this machine and this build offer, and what to do about what is missing
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
 pub(super) fn run(_: Args) -> Outcome {
-    let line = |name: &str, value: &str| println!("{name:<14} {value}");
-    line("thorndike", env!("CARGO_PKG_VERSION"));
+    line("thorndike", env!("CARGO_PKG_VERSION"))?;
     line(
         "executable",
         &std::env::current_exe()?.display().to_string(),
-    );
-    line("processor", &cpu_features());
+    )?;
+    line("processor", &cpu_features())?;
     let cores = available_parallelism().map_or("unknown".into(), |n| n.to_string());
     line(
         "cores",
         &format!("{cores} (one thread a seed, as many seeds at a time)"),
-    );
+    )?;
     line(
         "memory",
         &available().map_or("unknown".into(), |bytes| {
             format!("{} available", human(bytes))
         }),
-    );
-    tensors(line);
+    )?;
+    tensors()
+}
+
+fn line(name: &str, value: &str) -> Outcome {
+    outln!("{name:<14} {value}");
     Ok(())
 }
 
@@ -65,15 +69,15 @@ fn cpu_features() -> String {
 }
 
 #[cfg(feature = "torch")]
-fn tensors(line: impl Fn(&str, &str)) {
+fn tensors() -> Outcome {
     let backend = thorndike_nets::Backend::detect();
     match libtorch_folder() {
         Some(folder) => {
             let version = std::fs::read_to_string(folder.join("build-version"));
             let version = version.as_deref().map_or("of unknown version", str::trim);
-            line("libtorch", &format!("{version} in {}", folder.display()));
+            line("libtorch", &format!("{version} in {}", folder.display()))?;
         }
-        None => line("libtorch", "linked; its folder is not known on this system"),
+        None => line("libtorch", "linked; its folder is not known on this system")?,
     }
     let products = if backend.mkl {
         "with MKL"
@@ -83,7 +87,7 @@ fn tensors(line: impl Fn(&str, &str)) {
     line(
         "",
         &format!("{products}; {} thread for each operation", backend.threads),
-    );
+    )?;
     let cuda = match (backend.cuda, backend.cuda_devices) {
         (false, _) => {
             "none: this libtorch is built without CUDA; set LIBTORCH to one that has it".to_owned()
@@ -91,7 +95,7 @@ fn tensors(line: impl Fn(&str, &str)) {
         (true, 0) => "none found; check the driver with nvidia-smi".to_owned(),
         (true, n) => format!("{n} (device = \"cuda:0\" to \"cuda:{}\")", n - 1),
     };
-    line("CUDA devices", &cuda);
+    line("CUDA devices", &cuda)
 }
 
 /// Where the loaded libtorch lies.
@@ -106,9 +110,9 @@ fn libtorch_folder() -> Option<std::path::PathBuf> {
 }
 
 #[cfg(not(feature = "torch"))]
-fn tensors(line: impl Fn(&str, &str)) {
+fn tensors() -> Outcome {
     line(
         "libtorch",
         "not in this build: build with the feature `torch` (the default) for the DQN family",
-    );
+    )
 }

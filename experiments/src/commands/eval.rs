@@ -1,12 +1,14 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use thorndike_core::{Evaluation, Registry, Seeds, Trainer};
 
 use super::Outcome;
+use super::out::outln;
 use crate::config::Config;
 use crate::launch::CONFIG;
-use crate::run::{build, evaluation_envs, seed_dir, verified_checkpoint};
+use crate::run::{build, evaluation_envs, find_checkpoint, seed_dir};
+use crate::runs;
 use crate::text::thousands;
 
 /// Play greedy episodes with trained agents and print their returns
@@ -41,13 +43,13 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let mut means = Vec::new();
     for seed in seeds {
         let Some((step, mut trainer)) = trained(&args.folder, &config, registry, seed)? else {
-            println!("seed {seed}  no checkpoint yet");
+            outln!("seed {seed}  no checkpoint yet");
             continue;
         };
         let seeds = Seeds::new(args.eval_seed).child("eval", seed);
         let mut envs = evaluation_envs(&config, registry, seeds, episodes)?;
         let evaluation = trainer.evaluate(&mut *envs, episodes)?;
-        println!(
+        outln!(
             "seed {seed}  after {} steps: {}",
             thousands(step),
             describe(&evaluation)
@@ -62,7 +64,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         means => {
             let n = means.len() as f64;
             let mean = means.iter().sum::<f64>() / n;
-            println!("mean over {} seeds {mean:.3}", means.len());
+            outln!("mean over {} seeds {mean:.3}", means.len());
             Ok(())
         }
     }
@@ -87,7 +89,7 @@ fn describe(evaluation: &Evaluation) -> String {
         None => String::new(),
     };
     format!(
-        "return {:.3} +- {:.3} over {n} episodes ({low} to {high}), {length:.1} steps each{warning}",
+        "return {:.3} ± {:.3} (95 % interval of the mean) over {n} episodes ({low} to {high}), {length:.1} steps each{warning}",
         evaluation.mean(),
         evaluation.std() / (n as f64).sqrt() * 1.96,
     )
@@ -112,15 +114,14 @@ pub(super) fn trained(
     registry: &Registry,
     seed: u64,
 ) -> anyhow::Result<Option<(u64, Trainer)>> {
-    let Some((path, _)) = verified_checkpoint(&seed_dir(folder, seed), config, seed)? else {
+    let Some(found) = find_checkpoint(&seed_dir(folder, seed), config, seed)? else {
+        if runs::seed_folders(folder)?.is_empty() {
+            bail!("{}", runs::no_run(folder));
+        }
         return Ok(None);
     };
+    found.warn();
     let (_, mut trainer) = build(config, registry, seed)?;
-    trainer.load_policy(&path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let step = name
-        .trim_start_matches("step-")
-        .parse()
-        .context("checkpoint folder")?;
-    Ok(Some((step, trainer)))
+    trainer.load_policy(&found.path)?;
+    Ok(Some((found.step, trainer)))
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use thorndike_core::{EnvOptions, EnvSpec, Registry, Seeds};
 
+use super::out::{out, outln};
 use super::{Failure, Outcome};
-use crate::config::Config;
+use crate::config::{Config, without_nulls};
 use crate::film::contact_sheet;
 use crate::launch::CONFIG;
 use crate::text::thousands;
@@ -50,23 +51,23 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
             What::Agents => registry.resolve_agent(id, &empty)?,
             What::Experiments => {
                 let path = args.configs.join(format!("{id}.toml"));
-                print!("{}", Config::load(&path, &[], registry)?.to_toml()?);
+                out!("{}", Config::load(&path, &[], registry)?.to_toml()?);
                 return Ok(());
             }
         };
-        print!("{}", toml::to_string(&params)?);
+        out!("{}", parameters(params)?);
         return Ok(());
     }
     let wanted = |what| args.what.is_none_or(|w| w == what);
     if wanted(What::Envs) {
-        envs(registry);
+        envs(registry)?;
     }
     if wanted(What::Agents) {
-        println!("agents");
+        outln!("agents");
         for id in registry.agent_ids() {
-            println!("  {id}");
+            outln!("  {id}");
         }
-        println!();
+        outln!("");
     }
     if wanted(What::Experiments) {
         experiments(&args, registry)?;
@@ -74,7 +75,31 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     Ok(())
 }
 
-fn envs(registry: &Registry) {
+/// Parameters as TOML. It has no null: optional ones that are absent stand above the others, as comments.
+fn parameters(params: Value) -> anyhow::Result<String> {
+    let mut absent = Vec::new();
+    find_nulls("", &params, &mut absent);
+    let mut text: String = absent
+        .iter()
+        .map(|key| format!("# {key} = (absent)\n"))
+        .collect();
+    text += &toml::to_string(&without_nulls(params))?;
+    Ok(text)
+}
+
+/// The dotted keys below `value` that hold nothing.
+fn find_nulls(at: &str, value: &Value, found: &mut Vec<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let dot = if at.is_empty() { "" } else { "." };
+        let key = format!("{at}{dot}{key}");
+        match value {
+            Value::Null => found.push(key),
+            value => find_nulls(&key, value, found),
+        }
+    }
+}
+
+fn envs(registry: &Registry) -> Outcome {
     let heads = ["observations", "actions", "limit", "solved", "source"].map(str::to_owned);
     let mut rows = vec![("environments", Ok(heads))];
     for id in registry.env_ids() {
@@ -101,9 +126,10 @@ fn envs(registry: &Registry) {
         };
         let indent = if row == 0 { "" } else { "  " };
         let ids = ids + 2 - indent.len();
-        println!("{}", format!("{indent}{id:<ids$}{line}").trim_end());
+        outln!("{}", format!("{indent}{id:<ids$}{line}").trim_end());
     }
-    println!();
+    outln!("");
+    Ok(())
 }
 
 fn columns(spec: &EnvSpec) -> [String; 5] {
@@ -138,12 +164,12 @@ fn sheet(path: &Path, registry: &Registry) -> Outcome {
         pictures.extend(picture.map(|picture| (id.to_owned(), picture)));
     }
     contact_sheet(path, &pictures, 6).map_err(Failure::Work)?;
-    println!("{} environments in {}", pictures.len(), path.display());
+    outln!("{} environments in {}", pictures.len(), path.display());
     Ok(())
 }
 
 fn experiments(args: &Args, registry: &Registry) -> Outcome {
-    println!("experiments in {}", args.configs.display());
+    outln!("experiments in {}", args.configs.display());
     let mut files: Vec<PathBuf> = match fs::read_dir(&args.configs) {
         Ok(entries) => entries
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -154,7 +180,7 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
     files.sort();
     for path in files {
         match Config::load(&path, &[], registry) {
-            Ok(config) => println!(
+            Ok(config) => outln!(
                 "  {:<24} {} on {}, {} steps, {} seeds{}",
                 path.file_name().unwrap_or_default().to_string_lossy(),
                 config.agent.id,
@@ -167,8 +193,45 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
                     ""
                 },
             ),
-            Err(error) => println!("  {error:#}"),
+            Err(error) => outln!("  {error:#}"),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_every_environment_and_agent_can_be_printed() {
+        let registry = crate::standard();
+        let empty = Value::Null;
+        let envs = registry
+            .env_ids()
+            .map(|id| (id, registry.resolve_env(id, &empty)));
+        let agents = registry
+            .agent_ids()
+            .map(|id| (id, registry.resolve_agent(id, &empty)));
+        for (id, params) in envs.chain(agents) {
+            let params = params.unwrap();
+            let text = parameters(params.clone()).unwrap_or_else(|e| panic!("{id}: {e}"));
+            text.parse::<toml::Table>().unwrap();
+            for key in params.as_object().into_iter().flatten().map(|(key, _)| key) {
+                assert!(
+                    text.contains(key.as_str()),
+                    "{id}: {key} is missing in\n{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn absent_parameters_are_comments_with_their_whole_key() {
+        let params = serde_json::json!({ "a": null, "b": 1, "c": { "d": null, "e": 2 } });
+        assert_eq!(
+            parameters(params).unwrap(),
+            "# a = (absent)\n# c.d = (absent)\nb = 1\n\n[c]\ne = 2\n"
+        );
+    }
 }

@@ -1,11 +1,14 @@
 //! The command line: one file a command.
 
+#![deny(clippy::print_stdout, reason = "it panics where `out!` is an error")]
+
 mod check;
 mod compare;
 mod completions;
 mod doctor;
 mod eval;
 mod list;
+mod out;
 mod play;
 mod plot;
 mod report;
@@ -58,7 +61,12 @@ enum Failure {
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Usage(error.into())
+        let error = error.into();
+        if error.is::<out::Unwritten>() {
+            Self::Work(error)
+        } else {
+            Self::Usage(error)
+        }
     }
 }
 

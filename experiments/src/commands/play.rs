@@ -1,4 +1,4 @@
-use std::io::{IsTerminal, Write, stdin, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use thorndike_core::{Array, EnvOptions, Mode, Registry, Rng, Seeds, Space, Trainer, VectorEnv};
 
 use super::eval::{read_config, trained};
+use super::out::out;
 use super::{Failure, Outcome};
 use crate::film::Film;
 use crate::keyboard::{Choice, Keyboard, Wish};
@@ -217,9 +218,8 @@ impl Game {
         let end = if raw { "\r\n" } else { "\n" };
         let lines = text.trim_end().lines();
         let text: String = lines.flat_map(|line| [line, end]).collect();
-        let mut out = stdout().lock();
-        out.write_all(text.as_bytes())?;
-        Ok(out.flush()?)
+        out!("{text}");
+        Ok(())
     }
 }
 
@@ -276,6 +276,9 @@ fn build(
     }
     let envs = capped(&args.what, &Value::Null, EnvOptions::default())?;
     let terminal = stdin().is_terminal() && stdout().is_terminal();
+    if !args.random && !terminal {
+        eprintln!("no terminal to read keys from: random actions");
+    }
     let player = if args.random || !terminal {
         random(&*envs)
     } else {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use thorndike_core::Registry;
 
 use super::Outcome;
+use super::out::outln;
 use super::report::{CURVE, read_with_references};
 use crate::plot;
 use crate::stats::Statistic;
@@ -80,6 +81,6 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         Some(names) => plot::panels(&experiment, &names, &options, &out)?,
         None => plot::curve(&experiment, &options, &out)?,
     }
-    println!("{}", out.display());
+    outln!("{}", out.display());
     Ok(())
 }

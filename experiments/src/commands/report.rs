@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
-use thorndike_core::Registry;
+use thorndike_core::{Error, Registry, checkpoint};
 use thorndike_tabular::exact::Solver;
 
+use super::out::{out, outln};
 use super::{Failure, Outcome};
 use crate::config::Config;
-use crate::launch::{Experiment, write_whole};
-use crate::run::{SUMMARY, SeedSummary, evaluation_limit, seed_dir};
+use crate::launch::{Experiment, SeedFailure, write_whole};
+use crate::run::{CHECKPOINTS, SUMMARY, SeedSummary, evaluation_limit, seed_dir};
 use crate::runs::{self, ReferenceLine};
 use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
@@ -48,12 +49,13 @@ pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs:
         let failed: Vec<_> = outcome
             .failed
             .iter()
-            .map(|(seed, error)| format!("seed {seed}: {error}"))
+            .map(|failure| format!("seed {}: {}", failure.seed, failure.error))
             .collect();
         let what = format!(
-            "{} of {n} seeds failed; {}; checkpoints are kept, `thorndike resume {dir}` goes on from them",
+            "{} of {n} seeds failed; {}{}",
             failed.len(),
-            failed.join("; ")
+            failed.join("; "),
+            what_is_left(experiment, &outcome.failed)
         );
         return Err(Failure::Work(anyhow!(what)));
     }
@@ -62,6 +64,26 @@ pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs:
         return Err(Failure::Stopped);
     }
     Ok(())
+}
+
+/// What can be done with the checkpoints of the seeds that failed.
+fn what_is_left(experiment: &Experiment, failed: &[SeedFailure]) -> String {
+    let checkpoints = |seed| seed_dir(&experiment.dir, seed).join(CHECKPOINTS);
+    let saved = |failure: &&SeedFailure| {
+        failure.at_work && matches!(checkpoint::latest(&checkpoints(failure.seed)), Ok(Some(_)))
+    };
+    let diverged = |failure: &SeedFailure| matches!(failure.error, Error::Diverged { .. });
+    let mut saved = failed.iter().filter(saved).peekable();
+    if saved.peek().is_none() {
+        String::new()
+    } else if saved.all(diverged) {
+        "; checkpoints are kept, but from them it comes to the same: train anew with other parameters".into()
+    } else {
+        format!(
+            "; checkpoints are kept, `thorndike resume {}` goes on from them",
+            experiment.dir.display()
+        )
+    }
 }
 
 fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
@@ -93,13 +115,12 @@ fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
         &dir.join(SUMMARY),
         serde_json::to_string_pretty(&report)?.as_bytes(),
     )?;
-    print(&report, &picture);
-    Ok(())
+    print(&report, &picture)
 }
 
-fn print(report: &Report, picture: &Path) {
+fn print(report: &Report, picture: &Path) -> Result<()> {
     let seeds = &report.final_evaluations;
-    println!("\nseed  final return         episodes  learning  time");
+    outln!("\nseed  final return         episodes  learning  time");
     for seed in seeds {
         let warning = match seed.only_action {
             Some(action) => format!("  (action {action} in every step)"),
@@ -109,7 +130,7 @@ fn print(report: &Report, picture: &Path) {
         let learning = seed
             .learning_return
             .map_or("-".into(), |value| format!("{value:.2}"));
-        println!(
+        outln!(
             "{:>4}  {value:<20} {:>8}  {learning:>8}  {}{warning}",
             seed.seed,
             seed.final_episodes,
@@ -117,20 +138,22 @@ fn print(report: &Report, picture: &Path) {
         );
     }
 
-    print!("\n{}", report.summary);
+    outln!("  ± is the standard deviation over the episodes of the final evaluation");
+    out!("\n{}", report.summary);
     let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
     if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
         let value = mean(&exact);
-        println!(
+        outln!(
             "  exact return of the greedy policies: mean {value:.4}, regret {:.4}",
             optimum - value
         );
     }
     // The return to reach, which comes last.
     if let Some(line) = report.references.last() {
-        println!("{}", reached(line, seeds));
+        outln!("{}", reached(line, seeds));
     }
-    println!("curve {}", picture.display());
+    outln!("curve {}", picture.display());
+    Ok(())
 }
 
 /// How many seeds came as far as a line. The optimum is compared with the exact return where that is known, since the
