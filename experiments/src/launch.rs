@@ -444,7 +444,7 @@ mod tests {
             let go = || experiment.run(&registry, 1, &AtomicBool::new(false));
             let outcome = go();
             assert_eq!(outcome.finished, [2]);
-            let [(1, error)] = &outcome.failed[..] else {
+            let [SeedFailure { seed: 1, error, .. }] = &outcome.failed[..] else {
                 panic!("{outcome:?}")
             };
             let error = error.to_string();
