@@ -380,7 +380,7 @@ mod tests {
         };
         assert_eq!(
             exploration.check().unwrap_err().to_string(),
-            "exploration.epsilon: -0.1 is out of range; give 0 to 1"
+            "exploration.epsilon.to: -0.1 is out of range; give 0 to 1"
         );
     }
 }
