@@ -1,13 +1,12 @@
 //! Conformance of environments: what the loop and the agents rely on.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::array::{Array, Element, Kind};
 use crate::env::{Action, Env, Step, action_kind};
 use crate::error::Result;
-use crate::numpy::NumpyRng;
 use crate::seed::{Rng, Seeds};
-use crate::space::Space;
 use crate::vector::{Batch, EnvOptions, SyncVectorEnv, VectorEnv};
 
 const STEPS: usize = 500;
@@ -23,9 +22,9 @@ const STEPS: usize = 500;
 pub fn check_env<E: Env>(env: E) -> Result<(), String> {
     let mut rng = Seeds::new(11).stream("check", 0);
     written_in_full(&env, &mut rng)?;
-    let shared = std::sync::Arc::new(env);
+    let shared = Arc::new(env);
     check_vector_env(|options, seeds| {
-        let envs = SyncVectorEnv::new(Shared(shared.clone()), options, seeds)?;
+        let envs = SyncVectorEnv::new(shared.clone(), options, seeds)?;
         Ok(Box::new(envs) as Box<dyn VectorEnv>)
     })?;
     rows_agree(&*shared, &mut rng)
@@ -183,51 +182,10 @@ fn rows_agree<E: Env>(env: &E, rng: &mut Rng) -> Result<(), String> {
     Ok(())
 }
 
-/// The same rules for several batches.
-struct Shared<E>(std::sync::Arc<E>);
-
-impl<E: Env> Env for Shared<E> {
-    type State = E::State;
-    type Obs = E::Obs;
-    type Action = E::Action;
-    fn observation_space(&self) -> Space {
-        self.0.observation_space()
-    }
-    fn action_space(&self) -> Space {
-        self.0.action_space()
-    }
-    fn reset(&self, rng: &mut Rng) -> E::State {
-        self.0.reset(rng)
-    }
-    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<E::State> {
-        self.0.numpy_reset(rng)
-    }
-    fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
-        self.0.step(state, action, rng)
-    }
-    fn step_rows(
-        &self,
-        states: &mut [E::State],
-        actions: &[E::Action],
-        rngs: &mut [Rng],
-        steps: &mut [Step],
-    ) {
-        self.0.step_rows(states, actions, rngs, steps);
-    }
-    fn observe(&self, state: &E::State, obs: &mut [E::Obs]) {
-        self.0.observe(state, obs);
-    }
-    fn time_limit(&self) -> Option<u32> {
-        self.0.time_limit()
-    }
-    fn action_mask(&self, state: &E::State, mask: &mut [bool]) {
-        self.0.action_mask(state, mask);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::Space;
 
     /// Breaks one rule, by choice.
     #[derive(Clone, Copy, PartialEq)]

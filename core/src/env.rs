@@ -1,5 +1,7 @@
 //! What the author of an environment writes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::array::{Element, Kind};
@@ -110,6 +112,68 @@ pub trait Env: Send + Sync {
     fn draw(&self, state: &Self::State) -> Option<Picture> {
         let _ = state;
         None
+    }
+}
+
+/// The same rules for several batches.
+impl<E: Env> Env for Arc<E> {
+    type State = E::State;
+    type Obs = E::Obs;
+    type Action = E::Action;
+
+    fn observation_space(&self) -> Space {
+        (**self).observation_space()
+    }
+    fn action_space(&self) -> Space {
+        (**self).action_space()
+    }
+    fn reset(&self, rng: &mut Rng) -> E::State {
+        (**self).reset(rng)
+    }
+    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<E::State> {
+        (**self).numpy_reset(rng)
+    }
+    #[inline]
+    fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
+        (**self).step(state, action, rng)
+    }
+    #[inline]
+    fn step_rows(
+        &self,
+        states: &mut [E::State],
+        actions: &[E::Action],
+        rngs: &mut [Rng],
+        steps: &mut [Step],
+    ) {
+        (**self).step_rows(states, actions, rngs, steps);
+    }
+    #[inline]
+    fn observe(&self, state: &E::State, obs: &mut [E::Obs]) {
+        (**self).observe(state, obs);
+    }
+    fn time_limit(&self) -> Option<u32> {
+        (**self).time_limit()
+    }
+    fn reward_threshold(&self) -> Option<f64> {
+        (**self).reward_threshold()
+    }
+    fn reference(&self) -> &'static str {
+        (**self).reference()
+    }
+    fn action_names(&self) -> &'static [&'static str] {
+        (**self).action_names()
+    }
+    fn action_mask(&self, state: &E::State, mask: &mut [bool]) {
+        (**self).action_mask(state, mask);
+    }
+    fn vocabulary(&self) -> &[String] {
+        (**self).vocabulary()
+    }
+    fn render(&self, state: &E::State) -> Option<String> {
+        (**self).render(state)
+    }
+    fn draw(&self, state: &E::State) -> Option<Picture> {
+        (**self).draw(state)
     }
 }
 

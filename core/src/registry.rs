@@ -80,8 +80,7 @@ impl Registry {
         F: Fn(&C) -> Result<E> + Send + Sync + 'static,
     {
         let make: MakeEnvs = Box::new(move |params, options, seeds| {
-            let config = parse::<C>(params)?;
-            on_threads(|| make(&config), options, seeds)
+            on_threads(make(&parse::<C>(params)?)?, options, seeds)
         });
         self.add_env::<C>(id, make, None)
     }

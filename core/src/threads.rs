@@ -31,28 +31,30 @@ const MEASURE_STEPS: usize = 64;
 /// Turns of waiting before a thread goes to sleep: some microseconds.
 const SPINS: u32 = 200;
 
-/// Environments under the rules that `make` gives, on `options.threads` threads.
+/// Environments under the rules `env`, on `options.threads` threads.
 ///
 /// # Errors
-/// As those of `make` and of [`SyncVectorEnv::new`].
+/// As those of [`SyncVectorEnv::new`].
 pub(crate) fn on_threads<E: Env + 'static>(
-    make: impl Fn() -> Result<E>,
+    env: E,
     options: &EnvOptions,
     seeds: Seeds,
 ) -> Result<Box<dyn VectorEnv>> {
     options.check()?;
+    let env = Arc::new(env);
     let threads = match options.threads {
         Some(threads) => threads.min(options.num_envs),
-        None => worthwhile(&make, options, seeds.child("threads", 0))?,
+        None => worthwhile(&env, options, seeds.child("threads", 0))?,
     };
     if threads == 1 {
-        return Ok(Box::new(SyncVectorEnv::new(make()?, options, seeds)?));
+        let env = Arc::into_inner(env).expect("a measurement leaves nothing behind");
+        return Ok(Box::new(SyncVectorEnv::new(env, options, seeds)?));
     }
-    Ok(Box::new(shared_out(&make, options, seeds, threads)?))
+    Ok(Box::new(shared_out(&env, options, seeds, threads)?))
 }
 
 fn shared_out<E: Env + 'static>(
-    make: &impl Fn() -> Result<E>,
+    env: &Arc<E>,
     options: &EnvOptions,
     seeds: Seeds,
     threads: usize,
@@ -62,17 +64,13 @@ fn shared_out<E: Env + 'static>(
             num_envs: rows.len(),
             ..options.clone()
         };
-        let part = SyncVectorEnv::part(make()?, &options, seeds, rows.start)?;
+        let part = SyncVectorEnv::part(env.clone(), &options, seeds, rows.start)?;
         Ok(Box::new(part) as Box<dyn Rows>)
     })
 }
 
 /// Threads that pay off here and now: each must have [`WORTH`] to do, and together they must be faster than one.
-fn worthwhile<E: Env + 'static>(
-    make: &impl Fn() -> Result<E>,
-    options: &EnvOptions,
-    seeds: Seeds,
-) -> Result<usize> {
+fn worthwhile<E: Env + 'static>(env: &Arc<E>, options: &EnvOptions, seeds: Seeds) -> Result<usize> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if options.num_envs == 1 || cores == 1 {
         return Ok(1);
@@ -81,14 +79,14 @@ fn worthwhile<E: Env + 'static>(
         num_envs: options.num_envs.min(8),
         ..options.clone()
     };
-    let step = step_time(&mut SyncVectorEnv::new(make()?, &few, seeds)?, seeds);
+    let step = step_time(&mut SyncVectorEnv::new(env.clone(), &few, seeds)?, seeds);
     let all = step.mul_f64(options.num_envs as f64 / few.num_envs as f64);
     let threads = (all.as_secs_f64() / WORTH.as_secs_f64()) as usize;
     let threads = threads.clamp(1, cores.min(options.num_envs));
     if threads == 1 {
         return Ok(1);
     }
-    let together = step_time(&mut shared_out(make, options, seeds, threads)?, seeds);
+    let together = step_time(&mut shared_out(env, options, seeds, threads)?, seeds);
     Ok(if together < all { threads } else { 1 })
 }
 

@@ -363,7 +363,7 @@ fn a_panic_on_a_thread_reaches_the_caller() {
         threads: Some(2),
         ..Default::default()
     };
-    let mut envs = crate::threads::on_threads(|| Ok(Fuse), &options, Seeds::new(1)).unwrap();
+    let mut envs = crate::threads::on_threads(Fuse, &options, Seeds::new(1)).unwrap();
     envs.step(&Array::from_vec(vec![0, 0], 1));
     envs.step(&Array::from_vec(vec![0, 1], 1));
 }
