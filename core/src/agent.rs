@@ -29,6 +29,10 @@ pub enum Mode {
 pub trait Actor: Send {
     /// Writes one action a row of `obs` into `actions`.
     fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array);
+
+    /// Is told before [`act`](Actor::act) which rows begin an episode, whenever one does. An actor with a memory
+    /// forgets those rows then; it remembers each mode apart, so that an evaluation leaves training alone.
+    fn begin(&mut self, _starts: &[bool], _mode: Mode) {}
 }
 
 /// An actor that learns. `observe` stores, `update` learns if its own schedule says so.
@@ -60,6 +64,11 @@ pub trait Agent: Actor {
     /// As [`load`](Agent::load).
     fn load_policy(&mut self, dir: &Path) -> Result<()> {
         self.load(dir)
+    }
+    /// A copy of what acts, to act on another thread while this agent learns; none if it cannot. `number` tells
+    /// apart the streams of random numbers of one copy and the next.
+    fn policy(&self, _number: u64) -> Option<Box<dyn Actor>> {
+        None
     }
     /// Bytes it will hold at most; known before the run starts.
     fn memory(&self) -> u64 {

@@ -159,6 +159,30 @@ impl Registry {
         self
     }
 
+    /// Adds an agent that is another one with settings of its own: what a run does not give is as in `preset`.
+    ///
+    /// A table that a run gives is laid over the preset's, key by key; one of another `kind` takes its place.
+    ///
+    /// # Panics
+    /// If the id is taken.
+    pub fn preset<C, A, F>(mut self, id: &'static str, preset: &C, make: F) -> Self
+    where
+        C: DeserializeOwned + Serialize,
+        A: Agent + 'static,
+        F: Fn(&C, &BuildContext<'_>) -> Result<A> + Send + Sync + 'static,
+    {
+        let preset = serde_json::to_value(preset).expect("a configuration can be written as JSON");
+        let again = preset.clone();
+        let make: MakeAgent = Box::new(move |params, context| {
+            let config = parse::<C>(&laid_over(&preset, params))?;
+            Ok(Box::new(make(&config, context)?) as Box<dyn Agent>)
+        });
+        let resolve: Resolve = Box::new(move |params| resolve::<C>(&laid_over(&again, params)));
+        let old = self.agents.insert(id, AgentEntry { resolve, make });
+        assert!(old.is_none(), "two agents are named \"{id}\"");
+        self
+    }
+
     /// Ids of the environments, sorted.
     pub fn env_ids(&self) -> impl Iterator<Item = &'static str> {
         self.envs.keys().copied()
@@ -258,6 +282,25 @@ fn parse<C: DeserializeOwned>(params: &Value) -> Result<C> {
     })
 }
 
+/// `base` with what `over` gives.
+fn laid_over(base: &Value, over: &Value) -> Value {
+    let (Value::Object(base), Value::Object(over)) = (base, over) else {
+        return if over.is_null() { base } else { over }.clone();
+    };
+    let kind = over.get("kind");
+    if kind.is_some() && kind != base.get("kind") {
+        return Value::Object(over.clone());
+    }
+    let mut both = base.clone();
+    for (key, value) in over {
+        let value = base
+            .get(key)
+            .map_or(value.clone(), |base| laid_over(base, value));
+        both.insert(key.clone(), value);
+    }
+    Value::Object(both)
+}
+
 fn resolve<C: DeserializeOwned + Serialize>(params: &Value) -> Result<Value> {
     serde_json::to_value(parse::<C>(params)?).map_err(|e| Error::Backend(Box::new(e)))
 }
@@ -268,5 +311,34 @@ impl fmt::Debug for Registry {
             .field("envs", &self.envs.keys())
             .field("agents", &self.agents.keys())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_are_laid_over_a_preset_key_by_key_and_another_kind_takes_its_place() {
+        let preset =
+            json!({"rate": 1, "net": {"kind": "mlp", "units": 5, "norm": true}, "limit": 3});
+        for (over, expected) in [
+            (json!(null), preset.clone()),
+            (
+                json!({"rate": 2}),
+                json!({"rate": 2, "net": preset["net"], "limit": 3}),
+            ),
+            (
+                json!({"net": {"units": 6}}),
+                json!({"rate": 1, "net": {"kind": "mlp", "units": 6, "norm": true}, "limit": 3}),
+            ),
+            (
+                json!({"net": {"kind": "flatten"}, "more": 1}),
+                json!({"rate": 1, "net": {"kind": "flatten"}, "limit": 3, "more": 1}),
+            ),
+        ] {
+            assert_eq!(laid_over(&preset, &over), expected, "{over}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Trainer {
     actions: Array,
     log_every: EnvSteps,
     counters: Counters,
+    /// Rows that begin an episode with the next action.
+    starts: Vec<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,7 @@ impl Trainer {
             envs,
             agent,
             log_every: log_every.max(1),
+            starts: vec![true; n],
             counters: Counters {
                 step: 0,
                 next_log: log_every.max(1),
@@ -77,9 +80,13 @@ impl Trainer {
             actions,
             log_every,
             counters,
+            starts,
         } = self;
         let n = envs.spec().num_envs as EnvSteps;
         while counters.step < step {
+            if starts.contains(&true) {
+                agent.begin(starts, Mode::Explore);
+            }
             agent.act(&envs.batch().obs, Mode::Explore, actions);
             envs.step(actions);
             counters.step += n;
@@ -91,6 +98,7 @@ impl Trainer {
             if log.used() {
                 counters.next_log = (counters.step / *log_every + 1) * *log_every;
             }
+            mark_starts(&envs.batch().status, starts);
             envs.advance();
         }
         Ok(())
@@ -144,6 +152,8 @@ impl Trainer {
         }
         self.load_envs(dir)?;
         self.agent.load(&dir.join("agent"))?;
+        let began = self.starts.iter_mut().zip(&counters.lengths);
+        began.for_each(|(start, &length)| *start = length == 0);
         self.counters = counters;
         Ok(())
     }
@@ -213,6 +223,13 @@ impl std::fmt::Debug for Trainer {
     }
 }
 
+/// The rows whose episodes ended begin one with the next action.
+fn mark_starts(status: &[Status], starts: &mut [bool]) {
+    for (start, status) in starts.iter_mut().zip(status) {
+        *start = status.is_over();
+    }
+}
+
 /// What [`evaluate`] saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -254,7 +271,11 @@ pub fn evaluate(envs: &mut dyn VectorEnv, actor: &mut dyn Actor, episodes: usize
     let discrete = envs.spec().action_space.discrete().is_some();
     let mut seen_actions: (i32, i32) = (i32::MAX, i32::MIN);
     let mut left = episodes;
+    let mut starts = vec![true; n];
     while left > 0 {
+        if starts.contains(&true) {
+            actor.begin(&starts, Mode::Exploit);
+        }
         actor.act(&envs.batch().obs, Mode::Exploit, &mut actions);
         envs.step(&actions);
         let batch = envs.batch();
@@ -273,6 +294,7 @@ pub fn evaluate(envs: &mut dyn VectorEnv, actor: &mut dyn Actor, episodes: usize
                 left -= 1;
             }
         }
+        mark_starts(&batch.status, &mut starts);
         envs.advance();
     }
     let (returns, lengths) = played.into_iter().flatten().unzip();
@@ -323,16 +345,29 @@ mod tests {
         }
     }
 
-    /// Counts what it is shown.
+    /// Counts what it is shown, and remembers the last observation of each row and mode.
     #[derive(Default)]
     struct Watcher {
         updates: u64,
+        remembered: [Vec<Option<i32>>; 2],
     }
 
     impl Actor for Watcher {
-        fn act(&mut self, obs: &Array, _: Mode, actions: &mut Array) {
-            for row in 0..obs.rows() {
-                actions.row_mut::<i32>(row)[0] = obs.row::<i32>(row)[0] % 2;
+        fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
+            let remembered = &mut self.remembered[mode as usize];
+            for (row, last) in remembered.iter_mut().enumerate() {
+                let seen = obs.row::<i32>(row)[0];
+                actions.row_mut::<i32>(row)[0] = seen % 2;
+                let expected = last.map_or(seen, |last| last - 1);
+                assert_eq!(seen, expected, "row {row} began unannounced, {mode:?}");
+                *last = Some(seen);
+            }
+        }
+        fn begin(&mut self, starts: &[bool], mode: Mode) {
+            let remembered = &mut self.remembered[mode as usize];
+            remembered.resize(starts.len(), None);
+            for (last, &start) in remembered.iter_mut().zip(starts) {
+                *last = last.filter(|_| !start);
             }
         }
     }
@@ -396,6 +431,15 @@ mod tests {
                 ..
             }
         )));
+    }
+
+    #[test]
+    fn actors_are_told_of_every_start_in_each_mode() {
+        let mut trainer = Trainer::new(envs(3, 1.0), Box::new(Watcher::default()), 10);
+        trainer.run_until(100, &mut ()).unwrap();
+        trainer.evaluate(&mut *envs(2, 1.0), 7).unwrap();
+        trainer.run_until(200, &mut ()).unwrap();
+        trainer.evaluate(&mut *envs(2, 1.0), 7).unwrap();
     }
 
     #[test]

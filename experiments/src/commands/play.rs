@@ -111,6 +111,9 @@ impl Game {
     /// Whether to go on after it.
     fn episode(&mut self, episode: u32) -> Result<bool, Failure> {
         let (mut total, mut steps) = (0.0, 0_u32);
+        if let Player::Agent(trainer) = &mut self.player {
+            trainer.agent().begin(&[true], Mode::Exploit);
+        }
         self.show(&[&format!("episode {episode}, start"), "return 0"])?;
         loop {
             if !self.choose()? {
