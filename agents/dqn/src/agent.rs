@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use thorndike_core::memory::check_fits;
+use thorndike_core::rand::RngExt;
 use thorndike_core::replay::{MiniBatch, Replay};
 use thorndike_core::{
     Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Space, Transitions,
@@ -13,7 +14,11 @@ use thorndike_nets::{FeatureExtractor, Optimizer, Scope, find_device};
 
 use crate::config::{DqnConfig, TargetConfig};
 use crate::explore;
-use crate::loss::{argmax, next_values, td_loss, td_targets};
+use crate::head::HeadConfig;
+use crate::loss::{
+    Fractions, Sample, argmax, categorical_loss, categorical_targets, midpoints, next_values,
+    quantile_loss, td_loss, td_targets,
+};
 use crate::network::{BuildExtractor, Passes, QNetwork};
 
 /// Deep Q-learning with replay and a target network.
@@ -54,6 +59,8 @@ struct State {
     target_age_steps: EnvSteps,
     explore: Rng,
     replay: Rng,
+    /// Noise of layers, and fractions of implicit heads.
+    noise: Rng,
 }
 
 /// Room for intermediate results, made once.
@@ -64,12 +71,14 @@ struct Room {
     choices: Vec<Option<i32>>,
     /// `[batch, actions]`: what chooses the next actions.
     selector: Vec<f32>,
-    /// `[batch]`: values of the next states, then targets.
+    /// `[batch, atoms]`: values of the next states, then targets.
     targets: Vec<f32>,
-    /// `[batch, actions]`.
-    d_q: Vec<f32>,
-    /// `[batch]`.
-    td_abs: Vec<f32>,
+    /// Fractions that the target network and the online network are asked for.
+    fractions: [Vec<f32>; 2],
+    /// `[batch, actions, atoms]`.
+    d_values: Vec<f32>,
+    /// `[batch]`: what priorities are made of.
+    surprise: Vec<f32>,
 }
 
 impl Dqn {
@@ -118,7 +127,8 @@ impl Dqn {
             "the replay memory",
             replay_config.bytes(ctx.spec),
         )?;
-        let network = || QNetwork::new(extractor, config.dueling, passes, ctx, device);
+        let head = config.head_shape(num_actions);
+        let network = || QNetwork::new(extractor, head.clone(), passes, ctx, device);
         let (mut online, target) = (network()?, network()?);
         online.enable_gradients();
         let optimizer =
@@ -137,15 +147,22 @@ impl Dqn {
                 target_age_steps: 0,
                 explore: ctx.seeds.stream("agent/explore", 0),
                 replay: ctx.seeds.stream("replay", 0),
+                noise: ctx.seeds.stream("agent/noise", 0),
             },
             num_actions,
             room: Room {
                 batch: MiniBatch::new(config.batch_size, ctx.spec),
                 choices: Vec::new(),
                 selector: Vec::new(),
-                targets: vec![0.0; config.batch_size],
-                d_q: Vec::new(),
-                td_abs: Vec::new(),
+                targets: Vec::new(),
+                fractions: match &config.head {
+                    HeadConfig::Quantile(c) => [Vec::new(), midpoints(c.quantiles)],
+                    HeadConfig::ImplicitQuantile(c) => [c.target_samples, c.samples]
+                        .map(|samples| vec![0.0; config.batch_size * samples]),
+                    _ => [Vec::new(), Vec::new()],
+                },
+                d_values: Vec::new(),
+                surprise: Vec::new(),
             },
             config: config.clone(),
         })
@@ -160,43 +177,95 @@ impl Dqn {
         }
     }
 
-    /// One update from one batch.
-    fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
+    /// Writes what the batch's transitions turned out to be worth, `[batch, atoms]`.
+    fn set_targets(&mut self) {
+        let Self {
+            config,
+            online,
+            target,
+            state,
+            ..
+        } = self;
         let Room {
             batch,
             selector,
             targets,
-            d_q,
-            td_abs,
+            fractions: [fractions, _],
             ..
         } = &mut self.room;
-        self.replay
-            .sample_into(&mut self.state.replay, self.state.env_steps, batch);
-
-        if self.config.double {
-            selector.clear();
-            selector.extend_from_slice(self.online.q_values(&batch.next_obs));
-        }
-        let q_target = self.target.q_values(&batch.next_obs);
-        let selector = if self.config.double {
-            selector
+        let implicit = draw_fractions(&config.head, &mut state.noise, fractions);
+        let asked = implicit.then(|| Fractions::of_each(fractions, batch.len()));
+        target.draw_noise(&mut state.noise);
+        if let Some(munchausen) = config.munchausen.map(|m| m.numbers()) {
+            let q_t = target.q_values(&batch.obs);
+            munchausen.add_bonus(q_t, batch.actions.as_slice(), &mut batch.rewards);
+            let values = target.values(&batch.next_obs, asked);
+            let atoms = values.len() / (batch.len() * self.num_actions);
+            munchausen.soft_values(values, self.num_actions, atoms, targets);
         } else {
-            q_target
-        };
-        next_values(q_target, selector, self.num_actions, targets);
-        td_targets(&batch.rewards, &batch.discounts, targets);
+            selector.clear();
+            if config.double {
+                online.draw_noise(&mut state.noise);
+                selector.extend_from_slice(online.q_values(&batch.next_obs));
+            } else if implicit {
+                selector.extend_from_slice(target.q_values(&batch.next_obs));
+            }
+            target.values(&batch.next_obs, asked);
+            if selector.is_empty() {
+                selector.extend_from_slice(target.means());
+            }
+            next_values(target.at_hand(), selector, self.num_actions, targets);
+        }
+        match &config.head {
+            HeadConfig::Categorical(c) => {
+                categorical_targets(&batch.rewards, &batch.discounts, c.support(), targets);
+            }
+            _ => td_targets(&batch.rewards, &batch.discounts, targets),
+        }
+    }
 
-        let q = self.online.forward(&batch.obs);
-        let actions = batch.actions.as_slice();
-        let loss = td_loss(
-            self.config.loss,
-            q,
-            actions,
+    /// The loss of the batch against the targets, and its gradient with respect to the values.
+    fn set_loss(&mut self) -> f32 {
+        let Room {
+            batch,
             targets,
-            &batch.weights,
-            d_q,
-            td_abs,
-        );
+            fractions: [_, fractions],
+            d_values,
+            surprise,
+            ..
+        } = &mut self.room;
+        let (config, noise) = (&self.config, &mut self.state.noise);
+        let implicit = draw_fractions(&config.head, noise, fractions);
+        let asked = implicit.then(|| Fractions::of_each(fractions, batch.len()));
+        self.online.draw_noise(noise);
+        let values = self.online.forward(&batch.obs, asked);
+        let sample = Sample {
+            actions: batch.actions.as_slice(),
+            weights: &batch.weights,
+        };
+        let kappa = match &config.head {
+            HeadConfig::Expected {} => {
+                return td_loss(config.loss, values, targets, sample, d_values, surprise);
+            }
+            HeadConfig::Categorical(_) => {
+                return categorical_loss(values, targets, sample, d_values, surprise);
+            }
+            HeadConfig::Quantile(c) => c.kappa,
+            HeadConfig::ImplicitQuantile(c) => c.kappa,
+        };
+        let (kappa, fractions) = (kappa as f32, asked.unwrap_or(Fractions::of_all(fractions)));
+        quantile_loss(
+            values, fractions, targets, kappa, sample, d_values, surprise,
+        )
+    }
+
+    /// One update from one batch.
+    fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
+        let (state, batch) = (&mut self.state, &mut self.room.batch);
+        self.replay
+            .sample_into(&mut state.replay, state.env_steps, batch);
+        self.set_targets();
+        let loss = self.set_loss();
         self.state.updates += 1;
         if !loss.is_finite() {
             return Err(Error::Diverged {
@@ -207,9 +276,9 @@ impl Dqn {
         let report = log.is_due() && !log.used();
         if report {
             log.scalar("loss/td", f64::from(loss))?;
-            log.scalar("q/mean", mean(q))?;
+            log.scalar("q/mean", mean(self.online.means()))?;
         }
-        self.online.backward(d_q);
+        self.online.backward(&self.room.d_values);
         if report || self.config.max_grad_norm.is_some() {
             let norm = self
                 .online
@@ -219,7 +288,8 @@ impl Dqn {
         let step = self.state.env_steps;
         self.online
             .change(|params| self.optimizer.step(params, step));
-        self.replay.update_priorities(&batch.indices, td_abs);
+        self.replay
+            .update_priorities(&self.room.batch.indices, &self.room.surprise);
         log_if(report, log, "explore/epsilon", self.epsilon())?;
         match self.config.target {
             TargetConfig::EveryUpdates { updates }
@@ -242,6 +312,15 @@ impl Dqn {
     }
 }
 
+/// Draws the fractions that an implicit head is asked for; false for another head, whose fractions stay.
+fn draw_fractions(head: &HeadConfig, rng: &mut Rng, fractions: &mut [f32]) -> bool {
+    let implicit = matches!(head, HeadConfig::ImplicitQuantile(_));
+    if implicit {
+        fractions.iter_mut().for_each(|tau| *tau = rng.random());
+    }
+    implicit
+}
+
 /// Reports a number in the update that was chosen for it.
 fn log_if(report: bool, log: &mut Log<'_>, name: &'static str, value: f64) -> Result<()> {
     if report {
@@ -257,15 +336,20 @@ fn mean(values: &[f32]) -> f64 {
 
 impl Actor for Dqn {
     fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
-        let epsilon = self.epsilon();
+        let (epsilon, spread) = (self.epsilon(), self.config.epsilon_spread);
         let choices = &mut self.room.choices;
         choices.clear();
         choices.resize(obs.rows(), None);
         if mode == Mode::Explore {
+            let epsilon = |row, rows| explore::spread(epsilon, spread, row, rows);
             explore::draw(&mut self.state.explore, epsilon, self.num_actions, choices);
         }
         let actions = actions.as_mut_slice::<i32>();
         if choices.iter().any(Option::is_none) {
+            match mode {
+                Mode::Exploit => self.online.silence(),
+                Mode::Explore => self.online.draw_noise(&mut self.state.noise),
+            }
             let rows = self.online.q_values(obs).chunks_exact(self.num_actions);
             for (action, q) in actions.iter_mut().zip(rows) {
                 *action = argmax(q) as i32;
@@ -356,7 +440,6 @@ impl Agent for Dqn {
 mod tests {
     use super::*;
     use crate::Loss;
-    use thorndike_core::rand::RngExt;
     use thorndike_core::{
         Device, Env, EnvOptions, Schedule, Seeds, Step, SyncVectorEnv, VectorEnv,
     };
@@ -442,7 +525,11 @@ mod tests {
 
     #[test]
     fn fast_passes_learn_what_libtorch_passes_learn() {
-        for config in variants() {
+        let distributions = [
+            serde_json::json!({"head": {"kind": "categorical", "v_min": -2, "v_max": 2}, "dueling": true}),
+            serde_json::json!({"head": {"kind": "quantile", "quantiles": 9}, "head_units": 12}),
+        ];
+        for config in variants().into_iter().chain(distributions.map(config)) {
             // Random actions, so that rounding cannot lead the two into different states.
             let config = DqnConfig {
                 epsilon: Schedule::constant(1.0),
@@ -507,7 +594,7 @@ mod tests {
         };
         (each * floats(&batch.weights)).mean(Kind::Float).backward();
         let d_q: Vec<f32> = Vec::try_from(values.grad().flatten(0, 1)).unwrap();
-        twin.online.forward(&batch.obs);
+        twin.online.forward(&batch.obs, None);
         twin.online.backward(&d_q);
         let gradient = twin.online.params().gradient().copy();
         let norm = gradient.norm().double_value(&[]);

@@ -8,6 +8,8 @@ use thorndike_nets::models::{Activation, MlpConfig};
 use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig, find_device, tch};
 
 use crate::Loss;
+use crate::head::{HeadConfig, HeadShape};
+use crate::loss::Munchausen;
 
 /// Settings of the DQN family; its variants are switches that can be combined.
 ///
@@ -41,13 +43,29 @@ pub struct DqnConfig {
     pub double: bool,
     /// Learn a value and advantages (dueling network). Default false.
     pub dueling: bool,
-    /// Loss of a TD error. Default the squared error.
+    /// What is learned of the return: its expectation or its distribution. Default the expectation.
+    pub head: HeadConfig,
+    /// Units of a hidden layer between extractor and outputs; with `dueling`, of one for the value and one for the
+    /// advantages. Default 0: no such layer.
+    pub head_units: usize,
+    /// Explore by learned noise in the layers behind the extractor, which starts at this scale (NoisyNet; the paper's
+    /// is 0.5). `epsilon` still counts: set it to 0 for noise alone. Default absent: no noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noisy_sigma: Option<f64>,
+    /// Loss of a TD error, where the expectation is learned. Default the squared error.
     pub loss: Loss,
+    /// Add the policy's log-probability to the reward, and learn soft values. Default absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub munchausen: Option<MunchausenConfig>,
     /// Largest Euclidean norm of the gradient; absent: no limit. Default absent.
     pub max_grad_norm: Option<f64>,
     /// Probability of a random action, as a function of the environment step. Default from 1 to 0.05 over
     /// 250,000 steps.
     pub epsilon: Schedule,
+    /// How much less the later of several environments explore: environment `i` of `n` has
+    /// `epsilon^(1 + epsilon_spread * i / (n - 1))` (Horgan et al., "Distributed Prioritized Experience Replay", 2018,
+    /// section 4.1, with `epsilon` 0.4 and 7). Default 0: all the same.
+    pub epsilon_spread: f64,
     /// What lies between observation and head. Default a perceptron with 120 and 84 units.
     pub extractor: ExtractorConfig,
 }
@@ -60,6 +78,57 @@ pub struct ReplayConfig {
     pub capacity: usize,
     /// How transitions are drawn: uniformly or by priority. Default uniformly.
     pub sampler: SamplerConfig,
+}
+
+/// Settings of Munchausen learning.
+///
+/// # Reference
+/// Vieillard, Pietquin and Geist, "Munchausen Reinforcement Learning" (2020), section 4, whose values these are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MunchausenConfig {
+    /// Share of the scaled log-policy that is added to the reward. Default 0.9.
+    pub alpha: f64,
+    /// Temperature of the softmax policy, in reward units. Default 0.03.
+    pub temperature: f64,
+    /// The scaled log-policy is not counted below this number. Default -1.
+    pub clip: f64,
+}
+
+impl Default for MunchausenConfig {
+    fn default() -> Self {
+        Self {
+            alpha: 0.9,
+            temperature: 0.03,
+            clip: -1.0,
+        }
+    }
+}
+
+impl MunchausenConfig {
+    fn check(&self) -> Result<()> {
+        check_range("alpha", self.alpha, 0.0..=1.0)?;
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let what = format!(
+                "{} is out of range; give a number above 0",
+                self.temperature
+            );
+            return Err(Error::config("temperature", what));
+        }
+        if !(self.clip <= 0.0 && self.clip.is_finite()) {
+            let what = format!("{} is out of range; give 0 or less", self.clip);
+            return Err(Error::config("clip", what));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn numbers(&self) -> Munchausen {
+        Munchausen {
+            alpha: self.alpha as f32,
+            temperature: self.temperature as f32,
+            clip: self.clip as f32,
+        }
+    }
 }
 
 /// How the target network follows the online one.
@@ -101,9 +170,14 @@ impl Default for DqnConfig {
             target: TargetConfig::EverySteps { steps: 500 },
             double: false,
             dueling: false,
+            head: HeadConfig::Expected {},
+            head_units: 0,
+            noisy_sigma: None,
+            munchausen: None,
             loss: Loss::Mse,
             max_grad_norm: None,
             epsilon: Schedule::linear(1.0, 0.05, 250_000),
+            epsilon_spread: 0.0,
             extractor: ExtractorConfig::Mlp(MlpConfig {
                 hidden: vec![120, 84],
                 activation: Activation::Relu,
@@ -150,6 +224,16 @@ impl DqnConfig {
             ));
         }
         self.epsilon.check("epsilon", 0.0, 1.0)?;
+        check_range("epsilon_spread", self.epsilon_spread, 0.0..=100.0)?;
+        self.head.check().map_err(|e| e.under("head"))?;
+        check_range("head_units", self.head_units, 0..=65_536)?;
+        if let Some(sigma) = self.noisy_sigma
+            && !(sigma > 0.0 && sigma.is_finite())
+        {
+            let what = format!("{sigma} is out of range; give a number above 0");
+            return Err(Error::config("noisy_sigma", what));
+        }
+        self.check_munchausen()?;
         self.core_replay()
             .check(spec)
             .map_err(|error| match error {
@@ -162,6 +246,31 @@ impl DqnConfig {
                 self.batch_size, self.replay.capacity
             );
             return Err(Error::config("batch_size", what));
+        }
+        Ok(())
+    }
+
+    /// Refuses what Munchausen learning cannot be combined with.
+    fn check_munchausen(&self) -> Result<()> {
+        let Some(munchausen) = &self.munchausen else {
+            return Ok(());
+        };
+        munchausen.check().map_err(|e| e.under("munchausen"))?;
+        let refuse = |what: &str| Err(Error::config("munchausen", what));
+        if matches!(self.head, HeadConfig::Categorical(_)) {
+            return refuse(
+                "it cannot shift the fixed atoms of head.kind = \"categorical\"; use another head",
+            );
+        }
+        if self.double {
+            return refuse(
+                "its soft values choose no action, so double = true means nothing; leave one of them out",
+            );
+        }
+        if self.n_step > 1 {
+            return refuse(
+                "it adds to the reward of one step, and n_step is more than 1; set n_step = 1",
+            );
         }
         Ok(())
     }
@@ -185,8 +294,9 @@ impl DqnConfig {
     /// Bytes of online and target network, gradient and optimiser on the processor.
     fn network_bytes(&self, spec: &EnvSpec) -> Result<u64> {
         let (weights, features) = self.extractor.size(&spec.observation_space());
-        let outputs = spec.num_actions("dqn")? as u64 + u64::from(self.dueling);
-        let head = features.saturating_add(1).saturating_mul(outputs);
+        let head = self
+            .head_shape(spec.num_actions("dqn")?)
+            .num_weights(features);
         let bytes = weights.saturating_add(head).saturating_mul(4);
         Ok(bytes.saturating_mul(self.copies()))
     }
@@ -195,6 +305,17 @@ impl DqnConfig {
     /// the gradient, and what the optimiser holds.
     fn copies(&self) -> u64 {
         2 * 2 + 1 + self.optimizer.copies()
+    }
+
+    /// What the head is built of.
+    pub(crate) fn head_shape(&self, actions: usize) -> HeadShape {
+        HeadShape {
+            config: self.head.clone(),
+            actions,
+            dueling: self.dueling,
+            units: self.head_units,
+            noise: self.noisy_sigma,
+        }
     }
 
     /// The replay memory's own form of these settings.
@@ -297,6 +418,9 @@ mod tests {
             r#"{"target": {"kind": "soft", "tua": 5}}"#,
             r#"{"extractor": {"kind": "mlp", "hiden": [5]}}"#,
             r#"{"optimizer": {"kind": "adam", "lr": 5}}"#,
+            r#"{"head": {"kind": "expected", "atoms": 5}}"#,
+            r#"{"head": {"kind": "categorical", "vmin": 5}}"#,
+            r#"{"munchausen": {"tau": 5}}"#,
         ] {
             let error = parse(json).unwrap_err();
             assert!(error.contains("unknown field"), "{json}: {error}");
@@ -337,6 +461,50 @@ mod tests {
             (
                 r#"{"target": {"kind": "soft", "tau": 0}}"#,
                 "target.tau: 0 is out of range; give a number above 0 and at most 1",
+            ),
+            (
+                r#"{"head": {"kind": "categorical", "v_min": 5, "v_max": 5}}"#,
+                "head.v_min: 5 is not below v_max, 5; give the lowest and the highest return",
+            ),
+            (
+                r#"{"head": {"kind": "categorical", "atoms": 1}}"#,
+                "head.atoms: 1 is out of range; give 2 to 4096",
+            ),
+            (
+                r#"{"head": {"kind": "quantile", "kappa": -1}}"#,
+                "head.kappa: -1 is out of range; give 0 or more",
+            ),
+            (
+                r#"{"head": {"kind": "implicit-quantile", "samples": 0}}"#,
+                "head.samples: 0 is out of range; give 1 to 4096",
+            ),
+            (
+                r#"{"noisy_sigma": 0}"#,
+                "noisy_sigma: 0 is out of range; give a number above 0",
+            ),
+            (
+                r#"{"epsilon_spread": -1}"#,
+                "epsilon_spread: -1 is out of range; give 0 to 100",
+            ),
+            (
+                r#"{"munchausen": {"temperature": 0}}"#,
+                "munchausen.temperature: 0 is out of range; give a number above 0",
+            ),
+            (
+                r#"{"munchausen": {"clip": 1}}"#,
+                "munchausen.clip: 1 is out of range; give 0 or less",
+            ),
+            (
+                r#"{"munchausen": {}, "head": {"kind": "categorical"}}"#,
+                "munchausen: it cannot shift the fixed atoms of head.kind = \"categorical\"",
+            ),
+            (
+                r#"{"munchausen": {}, "double": true}"#,
+                "munchausen: its soft values choose no action, so double = true means nothing",
+            ),
+            (
+                r#"{"munchausen": {}, "n_step": 3}"#,
+                "munchausen: it adds to the reward of one step, and n_step is more than 1",
             ),
             (
                 r#"{"n_step": 0}"#,

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `config` | [`DqnConfig`]: all settings and their sources |
 //! | `agent` | [`Dqn`]: the loop's three calls, and saving |
-//! | `network` | extractor and head |
+//! | `network` | the Q-network: extractor and head, run fast or by libtorch |
+//! | `head` | [`HeadConfig`]: expectation, atoms or quantiles; streams and noise |
 //! | [`loss`] | targets, losses and their gradients, as pure functions |
 //! | `explore` | ε-greedy |
 //!
@@ -42,13 +43,15 @@
 mod agent;
 mod config;
 mod explore;
+mod head;
 pub mod loss;
 mod network;
 
 use thorndike_core::Registry;
 
 pub use agent::Dqn;
-pub use config::{DqnConfig, ReplayConfig, TargetConfig};
+pub use config::{DqnConfig, MunchausenConfig, ReplayConfig, TargetConfig};
+pub use head::{CategoricalConfig, HeadConfig, ImplicitQuantileConfig, QuantileConfig};
 pub use loss::Loss;
 
 /// Adds the agent `dqn`.

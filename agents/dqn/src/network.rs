@@ -2,30 +2,34 @@
 
 use std::path::Path;
 
-use thorndike_core::{Array, BuildContext, Error, Result, Space};
+use thorndike_core::{Array, BuildContext, Error, Result, Rng, Space};
 use thorndike_nets::tch::{Device, Kind, Tensor, no_grad_guard};
-use thorndike_nets::{Dense, FeatureExtractor, Input, Linear, ParamStore, Scope};
+use thorndike_nets::{Dense, FeatureExtractor, Input, ParamStore, Scope};
 
-use crate::loss::{dueling, dueling_gradient};
+use crate::head::{Head, HeadShape};
+use crate::loss::{Fractions, dueling, dueling_gradient};
 
 /// Builds the extractor of a network from its scope and the space of the observations.
 pub(crate) type BuildExtractor<'a> =
     dyn Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>> + 'a;
 
-/// Q-values of observations: `[batch, observation row] -> [batch, actions]`.
+/// Values of observations: `[batch, observation row] -> [batch, actions, atoms]`, and their means, the Q-values.
 ///
-/// The head is one linear layer with an output an action, or, in a dueling network, one for the state's value
-/// and then one an action. Weights are called `extractor.*` and `head.*`.
+/// Weights are called `extractor.*` and `head.*`.
 #[derive(Debug)]
 pub(crate) struct QNetwork {
     params: ParamStore,
     runner: Runner,
     input: Input,
-    num_actions: usize,
-    dueling: bool,
-    /// Outputs of the head, `[batch, outputs]`.
+    head: HeadShape,
+    /// What actions are chosen by in an implicit head.
+    policy_fractions: Option<Vec<f32>>,
+    /// Outputs of the head, `[batch, rows, atoms]`.
     outputs: Vec<f32>,
-    /// `[batch, actions]`.
+    atoms: usize,
+    /// `[batch, actions, atoms]`, if the head is dueling.
+    joined: Vec<f32>,
+    /// `[batch, actions]`, if there is more than one atom.
     q: Vec<f32>,
     d_outputs: Vec<f32>,
 }
@@ -38,7 +42,7 @@ enum Runner {
     /// Everything else. The outputs of the last forward pass carry its graph.
     Graph {
         extractor: Box<dyn FeatureExtractor>,
-        head: Linear,
+        head: Head,
         outputs: Option<Tensor>,
     },
 }
@@ -56,32 +60,28 @@ pub(crate) enum Passes {
 impl QNetwork {
     pub(crate) fn new(
         extractor: &BuildExtractor<'_>,
-        is_dueling: bool,
+        head: HeadShape,
         passes: Passes,
         ctx: &BuildContext<'_>,
         device: Device,
     ) -> Result<Self> {
         let space = ctx.spec.observation_space();
-        let num_actions = ctx.spec.num_actions("dqn")?;
         let input = Input::floats(&space, ctx.spec.obs_kind, device)?;
-        let outputs = num_actions + usize::from(is_dueling);
         let init = ctx.seeds.stream("agent/init", 0);
-        let (params, (extractor, head)) = ParamStore::build(device, init, |scope| {
+        let (params, (extractor, layers)) = ParamStore::build(device, init, |scope| {
             let extractor = extractor(&mut scope.sub("extractor"), &space)?;
-            let head = Linear::new(&mut scope.sub("head"), extractor.width(), outputs as i64);
-            Ok((extractor, head))
+            let layers = Head::new(&head, &mut scope.sub("head"), extractor.width());
+            Ok((extractor, layers))
         })?;
-        let layers = extractor
+        let chain = extractor
             .relu_layers()
+            .zip(head.chain())
             .filter(|_| device == Device::Cpu && passes == Passes::Fast);
-        let runner = match layers {
-            Some(mut sizes) => {
-                sizes.push(outputs);
-                Runner::Dense(Dense::new(&sizes, &params))
-            }
+        let runner = match chain {
+            Some((sizes, behind)) => Runner::Dense(Dense::new(&[sizes, behind].concat(), &params)),
             None => Runner::Graph {
                 extractor,
-                head,
+                head: layers,
                 outputs: None,
             },
         };
@@ -89,9 +89,11 @@ impl QNetwork {
             params,
             runner,
             input,
-            num_actions,
-            dueling: is_dueling,
+            policy_fractions: head.config.policy_fractions(),
+            head,
             outputs: Vec::new(),
+            atoms: 1,
+            joined: Vec::new(),
             q: Vec::new(),
             d_outputs: Vec::new(),
         };
@@ -122,8 +124,52 @@ impl QNetwork {
         self.params.enable_gradients();
     }
 
-    /// Q-values `[batch, actions]` for acting and targets. Spoils what [`backward`](Self::backward) needs.
+    /// Q-values `[batch, actions]` for acting and for choosing. Spoils what [`backward`](Self::backward) needs.
     pub(crate) fn q_values(&mut self, obs: &Array) -> &[f32] {
+        let fractions = self.policy_fractions.take();
+        self.run(obs, fractions.as_deref().map(Fractions::of_all), false);
+        self.policy_fractions = fractions;
+        self.means()
+    }
+
+    /// Values `[batch, actions, atoms]` for targets; at `fractions`, if the head is implicit. Spoils what
+    /// [`backward`](Self::backward) needs.
+    pub(crate) fn values(&mut self, obs: &Array, fractions: Option<Fractions<'_>>) -> &[f32] {
+        self.run(obs, fractions, false);
+        self.at_hand()
+    }
+
+    /// Values `[batch, actions, atoms]` that [`backward`](Self::backward) can follow.
+    pub(crate) fn forward(&mut self, obs: &Array, fractions: Option<Fractions<'_>>) -> &[f32] {
+        self.run(obs, fractions, true);
+        self.at_hand()
+    }
+
+    /// Q-values `[batch, actions]` of the values computed last.
+    pub(crate) fn means(&mut self) -> &[f32] {
+        let values = if self.head.dueling {
+            &self.joined
+        } else {
+            &self.outputs
+        };
+        if self.head.config.means(values, self.atoms, &mut self.q) {
+            &self.q
+        } else {
+            values
+        }
+    }
+
+    /// Values `[batch, actions, atoms]` computed last.
+    pub(crate) fn at_hand(&self) -> &[f32] {
+        if self.head.dueling {
+            &self.joined
+        } else {
+            &self.outputs
+        }
+    }
+
+    /// Computes the outputs and joins them.
+    fn run(&mut self, obs: &Array, fractions: Option<Fractions<'_>>, learn: bool) {
         match &mut self.runner {
             Runner::Dense(dense) => {
                 let outputs = dense.forward(self.input.encode(obs));
@@ -136,46 +182,41 @@ impl QNetwork {
                 outputs,
             } => {
                 *outputs = None;
-                let _guard = no_grad_guard();
-                let features = extractor.features(&self.input.tensor(obs), false);
-                read(&head.forward(&features), &mut self.outputs);
+                let _guard = (!learn).then(no_grad_guard);
+                let features = extractor.features(&self.input.tensor(obs), learn);
+                let values = head.forward(&features, fractions);
+                read(&values, &mut self.outputs);
+                *outputs = learn.then_some(values);
             }
         }
-        self.join()
-    }
-
-    /// Q-values `[batch, actions]` that [`backward`](Self::backward) can follow.
-    pub(crate) fn forward(&mut self, obs: &Array) -> &[f32] {
-        let Runner::Graph {
-            extractor,
-            head,
-            outputs,
-        } = &mut self.runner
-        else {
-            return self.q_values(obs);
-        };
-        let features = extractor.features(&self.input.tensor(obs), true);
-        let raw = outputs.insert(head.forward(&features));
-        read(raw, &mut self.outputs);
-        self.join()
-    }
-
-    /// Q-values of the outputs at hand.
-    fn join(&mut self) -> &[f32] {
-        if !self.dueling {
-            return &self.outputs;
+        self.atoms = self.outputs.len() / (obs.rows() * self.head.rows());
+        if self.head.dueling {
+            let actions = self.head.actions;
+            dueling(&self.outputs, actions, self.atoms, &mut self.joined);
         }
-        dueling(&self.outputs, self.num_actions, &mut self.q);
-        &self.q
     }
 
-    /// Writes the gradient of the weights, given that of the Q-values of the last [`forward`](Self::forward).
-    pub(crate) fn backward(&mut self, d_q: &[f32]) {
-        let d_outputs = if self.dueling {
-            dueling_gradient(d_q, self.num_actions, &mut self.d_outputs);
+    /// Draws new noise for noisy layers, which the passes from now on have.
+    pub(crate) fn draw_noise(&mut self, rng: &mut Rng) {
+        if let Runner::Graph { head, .. } = &mut self.runner {
+            head.draw_noise(rng);
+        }
+    }
+
+    /// Lets noisy layers give their means from now on.
+    pub(crate) fn silence(&mut self) {
+        if let Runner::Graph { head, .. } = &mut self.runner {
+            head.silence();
+        }
+    }
+
+    /// Writes the gradient of the weights, given that of the values of the last [`forward`](Self::forward).
+    pub(crate) fn backward(&mut self, d_values: &[f32]) {
+        let d_outputs = if self.head.dueling {
+            dueling_gradient(d_values, self.head.actions, self.atoms, &mut self.d_outputs);
             &self.d_outputs
         } else {
-            d_q
+            d_values
         };
         match &mut self.runner {
             Runner::Dense(dense) => dense.backward(d_outputs, &mut self.params),

@@ -86,13 +86,22 @@ fn trainer(config: &DqnConfig, num_envs: usize, seed: u64) -> Trainer {
     Trainer::new(Box::new(envs(num_envs, seed)), Box::new(agent), 100)
 }
 
-const VARIANTS: [&str; 6] = [
+const VARIANTS: [&str; 13] = [
     "{}",
     r#"{"double": true, "loss": "huber", "max_grad_norm": 1.0}"#,
     r#"{"dueling": true, "target": {"kind": "soft", "tau": 0.02}}"#,
     r#"{"n_step": 3, "replay": {"capacity": 5000, "sampler": {"kind": "prioritized"}}}"#,
     r#"{"extractor": {"kind": "mlp", "hidden": [24], "activation": "tanh"}}"#,
     r#"{"extractor": {"kind": "flatten"}, "optimizer": {"kind": "rmsprop", "learning_rate": 0.02}}"#,
+    r#"{"head": {"kind": "categorical", "v_min": -2, "v_max": 4}}"#,
+    r#"{"head": {"kind": "quantile", "quantiles": 20}, "epsilon_spread": 3}"#,
+    r#"{"head": {"kind": "implicit-quantile", "samples": 8, "target_samples": 8}, "head_units": 16}"#,
+    r#"{"munchausen": {}}"#,
+    r#"{"munchausen": {"temperature": 0.1}, "head": {"kind": "quantile", "quantiles": 20}, "dueling": true}"#,
+    r#"{"noisy_sigma": 0.5, "epsilon": 0.0, "head_units": 16}"#,
+    // Rainbow: all of them.
+    r#"{"head": {"kind": "categorical", "v_min": -2, "v_max": 4}, "dueling": true, "head_units": 16, "double": true,
+        "noisy_sigma": 0.5, "epsilon": 0.0, "n_step": 3, "replay": {"capacity": 5000, "sampler": {"kind": "prioritized"}}}"#,
 ];
 
 #[test]
@@ -105,6 +114,25 @@ fn every_variant_resists_temptation() {
         assert!(evaluation.mean() > 2.6, "{variant}: {}", evaluation.mean());
         let longest = evaluation.lengths.iter().max().unwrap();
         assert!(*longest <= 7, "{variant}: an episode of {longest} steps");
+    }
+}
+
+#[test]
+fn evaluating_in_between_changes_nothing_that_is_learned() {
+    for variant in VARIANTS {
+        let weights = |evaluate: bool| {
+            let dir = tempfile::tempdir().unwrap();
+            let mut trainer = trainer(&config(variant), 2, 8);
+            for step in [250, 300, 400] {
+                trainer.run_until(step, &mut ()).unwrap();
+                if evaluate {
+                    trainer.evaluate(&mut envs(3, 6), 5).unwrap();
+                }
+            }
+            trainer.save(dir.path()).unwrap();
+            files(&dir.path().join("agent"))
+        };
+        assert!(weights(true) == weights(false), "{variant}");
     }
 }
 
