@@ -2,24 +2,26 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thorndike_core::memory::check_fits;
 use thorndike_core::rand::RngExt;
 use thorndike_core::replay::{MiniBatch, Replay};
 use thorndike_core::{
-    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Space, Transitions,
+    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Seeds, Space,
+    Transitions,
 };
 use thorndike_nets::{FeatureExtractor, Optimizer, Scope, find_device};
 
 use crate::config::{DqnConfig, TargetConfig};
-use crate::explore;
+use crate::explore::Explorer;
 use crate::head::HeadConfig;
 use crate::loss::{
-    Fractions, Sample, argmax, categorical_loss, categorical_targets, midpoints, next_values,
+    Fractions, Sample, categorical_loss, categorical_targets, midpoints, next_values,
     quantile_loss, td_loss, td_targets,
 };
-use crate::network::{BuildExtractor, Passes, QNetwork};
+use crate::network::{Blueprint, BuildExtractor, Passes, QNetwork};
 
 /// Deep Q-learning with replay and a target network.
 ///
@@ -36,6 +38,7 @@ use crate::network::{BuildExtractor, Passes, QNetwork};
 #[derive(Debug)]
 pub struct Dqn {
     config: DqnConfig,
+    seeds: Seeds,
     online: QNetwork,
     target: QNetwork,
     optimizer: Optimizer,
@@ -57,9 +60,9 @@ struct State {
     untrained_steps: EnvSteps,
     /// Environment steps since the target network was last copied.
     target_age_steps: EnvSteps,
-    explore: Rng,
+    explorer: Explorer,
     replay: Rng,
-    /// Noise of layers, and fractions of implicit heads.
+    /// Noise of layers and fractions of implicit heads, in updates.
     noise: Rng,
 }
 
@@ -67,8 +70,6 @@ struct State {
 #[derive(Debug)]
 struct Room {
     batch: MiniBatch,
-    /// `[rows]`: explored actions.
-    choices: Vec<Option<i32>>,
     /// `[batch, actions]`: what chooses the next actions.
     selector: Vec<f32>,
     /// `[batch, atoms]`: values of the next states, then targets.
@@ -90,32 +91,34 @@ impl Dqn {
     /// observations.
     pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         config.check_network_fits(ctx)?;
-        let build = |scope: &mut Scope<'_>, space: &Space| {
-            config
-                .extractor
-                .build(scope, space)
-                .map_err(|e| e.under("extractor"))
+        let extractor = config.extractor.clone();
+        let build = move |scope: &mut Scope<'_>, space: &Space| {
+            let built = extractor.build(scope, space);
+            built.map_err(|e| e.under("extractor"))
         };
-        Self::build(config, ctx, &build, Passes::Fast)
+        Self::build(config, ctx, Arc::new(build), Passes::Fast)
     }
 
-    /// An agent with an extractor of one's own in place of the configured one. `extractor` is called twice,
-    /// for the online and the target network, and declares its variables in the scope it is given.
+    /// An agent with an extractor of one's own in place of the configured one. `extractor` is called for each of
+    /// the agent's networks, and declares its variables in the scope it is given.
     ///
     /// # Errors
     /// As [`new`](Self::new), and those of `extractor`.
     pub fn with_extractor(
         config: &DqnConfig,
         ctx: &BuildContext<'_>,
-        extractor: impl Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>>,
+        extractor: impl Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Result<Self> {
-        Self::build(config, ctx, &extractor, Passes::Fast)
+        Self::build(config, ctx, Arc::new(extractor), Passes::Fast)
     }
 
     fn build(
         config: &DqnConfig,
         ctx: &BuildContext<'_>,
-        extractor: &BuildExtractor<'_>,
+        extractor: Arc<BuildExtractor>,
         passes: Passes,
     ) -> Result<Self> {
         let num_actions = ctx.spec.num_actions("dqn")?;
@@ -127,15 +130,22 @@ impl Dqn {
             "the replay memory",
             replay_config.bytes(ctx.spec),
         )?;
-        let head = config.head_shape(num_actions);
-        let network = || QNetwork::new(extractor, head.clone(), passes, ctx, device);
-        let (mut online, target) = (network()?, network()?);
+        let blueprint = Blueprint {
+            extractor,
+            head: config.head_shape(num_actions),
+            passes,
+            space: ctx.spec.observation_space(),
+            scalar: ctx.spec.obs_kind,
+        };
+        let mut online = QNetwork::new(blueprint, device, ctx.seeds.stream("agent/init", 0))?;
+        let target = online.twin()?;
         online.enable_gradients();
         let optimizer =
             Optimizer::new(&config.optimizer, online.params()).map_err(|e| e.under("optimizer"))?;
         let replay = Replay::new(&replay_config, ctx.spec, config.gamma as f32)
             .map_err(|e| e.under("replay"))?;
         Ok(Self {
+            seeds: ctx.seeds,
             online,
             target,
             optimizer,
@@ -145,14 +155,13 @@ impl Dqn {
                 updates: 0,
                 untrained_steps: 0,
                 target_age_steps: 0,
-                explore: ctx.seeds.stream("agent/explore", 0),
+                explorer: Explorer::new(ctx.seeds),
                 replay: ctx.seeds.stream("replay", 0),
-                noise: ctx.seeds.stream("agent/noise", 0),
+                noise: ctx.seeds.stream("agent/noise", 1),
             },
             num_actions,
             room: Room {
                 batch: MiniBatch::new(config.batch_size, ctx.spec),
-                choices: Vec::new(),
                 selector: Vec::new(),
                 targets: Vec::new(),
                 fractions: match &config.head {
@@ -166,15 +175,6 @@ impl Dqn {
             },
             config: config.clone(),
         })
-    }
-
-    /// Probability of a random action now.
-    fn epsilon(&self) -> f64 {
-        if self.state.env_steps < self.config.warmup_steps {
-            1.0
-        } else {
-            self.config.epsilon.at(self.state.env_steps)
-        }
     }
 
     /// Writes what the batch's transitions turned out to be worth, `[batch, atoms]`.
@@ -290,7 +290,8 @@ impl Dqn {
             .change(|params| self.optimizer.step(params, step));
         self.replay
             .update_priorities(&self.room.batch.indices, &self.room.surprise);
-        log_if(report, log, "explore/epsilon", self.epsilon())?;
+        let epsilon = self.config.exploration(step).epsilon;
+        log_if(report, log, "explore/epsilon", epsilon)?;
         match self.config.target {
             TargetConfig::EveryUpdates { updates }
                 if self.state.updates.is_multiple_of(updates) =>
@@ -336,28 +337,27 @@ fn mean(values: &[f32]) -> f64 {
 
 impl Actor for Dqn {
     fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
-        let (epsilon, spread) = (self.epsilon(), self.config.epsilon_spread);
-        let choices = &mut self.room.choices;
-        choices.clear();
-        choices.resize(obs.rows(), None);
-        if mode == Mode::Explore {
-            let epsilon = |row, rows| explore::spread(epsilon, spread, row, rows);
-            explore::draw(&mut self.state.explore, epsilon, self.num_actions, choices);
-        }
-        let actions = actions.as_mut_slice::<i32>();
-        if choices.iter().any(Option::is_none) {
-            match mode {
-                Mode::Exploit => self.online.silence(),
-                Mode::Explore => self.online.draw_noise(&mut self.state.noise),
-            }
-            let rows = self.online.q_values(obs).chunks_exact(self.num_actions);
-            for (action, q) in actions.iter_mut().zip(rows) {
-                *action = argmax(q) as i32;
-            }
-        }
-        for (action, choice) in actions.iter_mut().zip(choices) {
-            *action = choice.unwrap_or(*action);
-        }
+        let epsilon = self.config.exploration(self.state.env_steps);
+        let explorer = &mut self.state.explorer;
+        explorer.act(&mut self.online, epsilon, obs, mode, actions);
+    }
+}
+
+/// A copy of what acts.
+#[derive(Debug)]
+struct Policy {
+    network: QNetwork,
+    explorer: Explorer,
+    config: DqnConfig,
+    env_steps: EnvSteps,
+}
+
+impl Actor for Policy {
+    fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
+        let epsilon = self.config.exploration(self.env_steps);
+        self.explorer
+            .act(&mut self.network, epsilon, obs, mode, actions);
+        self.env_steps += obs.rows() as EnvSteps;
     }
 }
 
@@ -422,6 +422,16 @@ impl Agent for Dqn {
 
     fn load_policy(&mut self, dir: &Path) -> Result<()> {
         self.online.load(&dir.join("weights.safetensors"))
+    }
+
+    fn policy(&self, number: u64) -> Option<Box<dyn Actor>> {
+        let policy = Policy {
+            network: self.online.twin().ok()?,
+            explorer: Explorer::new(self.seeds.child("policy", number)),
+            config: self.config.clone(),
+            env_steps: self.state.env_steps,
+        };
+        Some(Box::new(policy))
     }
 
     fn memory(&self) -> u64 {
@@ -492,8 +502,12 @@ mod tests {
             seeds,
             device: Device::Cpu,
         };
-        let extractor = |scope: &mut Scope<'_>, space: &Space| config.extractor.build(scope, space);
-        (Dqn::build(config, &ctx, &extractor, passes).unwrap(), envs)
+        let extractor = config.extractor.clone();
+        let build = move |scope: &mut Scope<'_>, space: &Space| extractor.build(scope, space);
+        (
+            Dqn::build(config, &ctx, Arc::new(build), passes).unwrap(),
+            envs,
+        )
     }
 
     fn run(agent: &mut Dqn, envs: &mut SyncVectorEnv<Walk>, steps: usize) {

@@ -8,6 +8,7 @@ use thorndike_nets::models::{Activation, MlpConfig};
 use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig, find_device, tch};
 
 use crate::Loss;
+use crate::explore::Exploration;
 use crate::head::{HeadConfig, HeadShape};
 use crate::loss::Munchausen;
 
@@ -305,6 +306,15 @@ impl DqnConfig {
     /// the gradient, and what the optimiser holds.
     fn copies(&self) -> u64 {
         2 * 2 + 1 + self.optimizer.copies()
+    }
+
+    /// How environments explore at an environment step.
+    pub(crate) fn exploration(&self, step: EnvSteps) -> Exploration {
+        let warm = step >= self.warmup_steps;
+        Exploration {
+            epsilon: if warm { self.epsilon.at(step) } else { 1.0 },
+            spread: self.epsilon_spread,
+        }
     }
 
     /// What the head is built of.

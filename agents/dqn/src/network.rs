@@ -1,8 +1,10 @@
 //! The Q-network: extractor and head, run by libtorch or, where that is enough, without it.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use thorndike_core::{Array, BuildContext, Error, Result, Rng, Space};
+use thorndike_core::{Array, Error, Kind as Scalar, Result, Rng, Space};
 use thorndike_nets::tch::{Device, Kind, Tensor, no_grad_guard};
 use thorndike_nets::{Dense, FeatureExtractor, Input, ParamStore, Scope};
 
@@ -10,14 +12,44 @@ use crate::head::{Head, HeadShape};
 use crate::loss::{Fractions, dueling, dueling_gradient};
 
 /// Builds the extractor of a network from its scope and the space of the observations.
-pub(crate) type BuildExtractor<'a> =
-    dyn Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>> + 'a;
+pub(crate) type BuildExtractor =
+    dyn Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>> + Send + Sync;
+
+/// What networks of one agent are built of.
+#[derive(Clone)]
+pub(crate) struct Blueprint {
+    pub(crate) extractor: Arc<BuildExtractor>,
+    pub(crate) head: HeadShape,
+    pub(crate) passes: Passes,
+    /// Space and scalar of the observations.
+    pub(crate) space: Space,
+    pub(crate) scalar: Scalar,
+}
+
+impl Blueprint {
+    /// Declares the network in `scope`.
+    fn declare(&self, scope: &mut Scope<'_>) -> Result<(Box<dyn FeatureExtractor>, Head)> {
+        let extractor = (self.extractor)(&mut scope.sub("extractor"), &self.space)?;
+        let head = Head::new(&self.head, &mut scope.sub("head"), extractor.width());
+        Ok((extractor, head))
+    }
+}
+
+impl fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blueprint")
+            .field("head", &self.head)
+            .field("space", &self.space)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Values of observations: `[batch, observation row] -> [batch, actions, atoms]`, and their means, the Q-values.
 ///
 /// Weights are called `extractor.*` and `head.*`.
 #[derive(Debug)]
 pub(crate) struct QNetwork {
+    blueprint: Blueprint,
     params: ParamStore,
     runner: Runner,
     input: Input,
@@ -58,25 +90,35 @@ pub(crate) enum Passes {
 }
 
 impl QNetwork {
-    pub(crate) fn new(
-        extractor: &BuildExtractor<'_>,
-        head: HeadShape,
-        passes: Passes,
-        ctx: &BuildContext<'_>,
-        device: Device,
+    /// A network on `device` whose first weights are drawn from `init`.
+    pub(crate) fn new(blueprint: Blueprint, device: Device, init: Rng) -> Result<Self> {
+        let built = ParamStore::build(device, init, |scope| blueprint.declare(scope))?;
+        Self::assembled(blueprint, built)
+    }
+
+    /// A network of its own with the same weights.
+    pub(crate) fn twin(&self) -> Result<Self> {
+        let built = self.params.twin(|scope| self.blueprint.declare(scope))?;
+        Self::assembled(self.blueprint.clone(), built)
+    }
+
+    fn assembled(
+        blueprint: Blueprint,
+        (params, (extractor, layers)): (ParamStore, (Box<dyn FeatureExtractor>, Head)),
     ) -> Result<Self> {
-        let space = ctx.spec.observation_space();
-        let input = Input::floats(&space, ctx.spec.obs_kind, device)?;
-        let init = ctx.seeds.stream("agent/init", 0);
-        let (params, (extractor, layers)) = ParamStore::build(device, init, |scope| {
-            let extractor = extractor(&mut scope.sub("extractor"), &space)?;
-            let layers = Head::new(&head, &mut scope.sub("head"), extractor.width());
-            Ok((extractor, layers))
-        })?;
+        let Blueprint {
+            head,
+            passes,
+            space,
+            scalar,
+            ..
+        } = &blueprint;
+        let device = params.device();
+        let input = Input::floats(space, *scalar, device)?;
         let chain = extractor
             .relu_layers()
             .zip(head.chain())
-            .filter(|_| device == Device::Cpu && passes == Passes::Fast);
+            .filter(|_| device == Device::Cpu && *passes == Passes::Fast);
         let runner = match chain {
             Some((sizes, behind)) => Runner::Dense(Dense::new(&[sizes, behind].concat(), &params)),
             None => Runner::Graph {
@@ -85,19 +127,21 @@ impl QNetwork {
                 outputs: None,
             },
         };
+        let zeros = Array::zeros_of(*scalar, 2, space.len());
         let mut network = Self {
+            policy_fractions: head.config.policy_fractions(),
+            head: head.clone(),
+            blueprint,
             params,
             runner,
             input,
-            policy_fractions: head.config.policy_fractions(),
-            head,
             outputs: Vec::new(),
             atoms: 1,
             joined: Vec::new(),
             q: Vec::new(),
             d_outputs: Vec::new(),
         };
-        network.dry_run(&Array::zeros_of(ctx.spec.obs_kind, 2, space.len()))?;
+        network.dry_run(&zeros)?;
         Ok(network)
     }
 
@@ -117,6 +161,10 @@ impl QNetwork {
         }
         self.q_values(obs);
         Ok(())
+    }
+
+    pub(crate) fn num_actions(&self) -> usize {
+        self.head.actions
     }
 
     /// Makes the weights trainable.

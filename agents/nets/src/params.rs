@@ -66,6 +66,29 @@ impl ParamStore {
         rng: Rng,
         network: impl FnOnce(&mut Scope<'_>) -> Result<N>,
     ) -> Result<(Self, N)> {
+        Self::declare(device, Some(rng), network)
+    }
+
+    /// A store of the same network, which `network` declares as it did in [`build`](Self::build), with the same weights:
+    /// nothing is drawn. Its weights are fixed.
+    ///
+    /// # Errors
+    /// Whatever `network` returns.
+    ///
+    /// # Panics
+    /// If `network` is another one.
+    pub fn twin<N>(&self, network: impl FnOnce(&mut Scope<'_>) -> Result<N>) -> Result<(Self, N)> {
+        let (mut twin, network) = Self::declare(self.device(), None, network)?;
+        assert!(twin.shapes().eq(self.shapes()), "a twin of another network");
+        twin.copy_from(self);
+        Ok((twin, network))
+    }
+
+    fn declare<N>(
+        device: Device,
+        rng: Option<Rng>,
+        network: impl FnOnce(&mut Scope<'_>) -> Result<N>,
+    ) -> Result<(Self, N)> {
         let mut declared = Declared {
             variables: Vec::new(),
             buffers: Vec::new(),
@@ -309,7 +332,8 @@ impl Entry {
 struct Declared {
     variables: Vec<Entry>,
     buffers: Vec<Entry>,
-    rng: Rng,
+    /// None: initial values do not matter.
+    rng: Option<Rng>,
     device: Device,
 }
 
@@ -335,10 +359,12 @@ impl Scope<'_> {
     /// # Panics
     /// If the name is taken.
     pub fn uniform(&mut self, name: &str, shape: &[i64], bound: f32) -> Tensor {
-        let rng = &mut self.declared.rng;
         let len: i64 = shape.iter().product();
-        let values = (0..len).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0));
-        let values: Vec<f32> = values.collect();
+        let mut values = vec![0.0; len as usize];
+        if let Some(rng) = &mut self.declared.rng {
+            let draw = |value: &mut f32| *value = bound * (2.0 * rng.random::<f32>() - 1.0);
+            values.iter_mut().for_each(draw);
+        }
         self.variable(name, shape, &values)
     }
 
@@ -413,6 +439,28 @@ mod tests {
             .forward(&layers[0].forward(&x).tanh())
             .square()
             .sum(Kind::Float)
+    }
+
+    #[test]
+    fn a_twin_has_the_same_weights_and_buffers_in_memory_of_its_own() {
+        let (mut store, layers) = two_layers(1);
+        let (twin, twins) = store
+            .twin(|scope| {
+                let first = Linear::new(&mut scope.sub("extractor").sub("0"), 3, 4);
+                let mean = scope.buffer("extractor.mean", &[2], &[0.0, 0.0]);
+                let second = Linear::new(&mut scope.sub("head"), 4, 2);
+                Ok(([first, second], mean))
+            })
+            .unwrap();
+        assert_eq!(twins.1, Tensor::from_slice(&[0.5_f32, -0.5]));
+        let before = loss(&layers);
+        assert_eq!(loss(&twins.0), before);
+        let _ = store.flat_and_gradient_mut().0.fill_(1.0);
+        assert_ne!(loss(&layers), before);
+        assert_eq!(
+            (loss(&twins.0), twin.num_parameters()),
+            (before, store.num_parameters())
+        );
     }
 
     #[test]
