@@ -18,6 +18,7 @@
 pub use rand;
 
 mod agent;
+mod ahead;
 mod array;
 mod check;
 pub mod checkpoint;
@@ -39,6 +40,7 @@ mod vector;
 mod wrap;
 
 pub use agent::{Actor, Agent, BuildContext, Device, EnvSteps, Mode, Transitions};
+pub use ahead::Ahead;
 pub use array::{Array, Element, Kind};
 pub use check::{check_env, check_random_play, check_vector_env};
 pub use env::{Action, Env, FiniteMdp, Status, Step};

@@ -17,18 +17,23 @@ use crate::vector::VectorEnv;
 /// *Design.* No callbacks: the caller asks to run until a step, and then evaluates, saves or stops. Where
 /// the caller pauses changes nothing in the result.
 pub struct Trainer {
-    envs: Box<dyn VectorEnv>,
-    agent: Box<dyn Agent>,
+    pub(crate) envs: Box<dyn VectorEnv>,
+    pub(crate) learner: Learner,
     actions: Array,
-    log_every: EnvSteps,
-    counters: Counters,
     /// Rows that begin an episode with the next action.
-    starts: Vec<bool>,
+    pub(crate) starts: Vec<bool>,
+}
+
+/// The agent, and how far it has come.
+pub(crate) struct Learner {
+    pub(crate) agent: Box<dyn Agent>,
+    log_every: EnvSteps,
+    pub(crate) counters: Counters,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Counters {
-    step: EnvSteps,
+pub(crate) struct Counters {
+    pub(crate) step: EnvSteps,
     next_log: EnvSteps,
     returns: Vec<f64>,
     lengths: Vec<u32>,
@@ -42,26 +47,28 @@ impl Trainer {
         Self {
             actions: envs.new_actions(),
             envs,
-            agent,
-            log_every: log_every.max(1),
-            starts: vec![true; n],
-            counters: Counters {
-                step: 0,
-                next_log: log_every.max(1),
-                returns: vec![0.0; n],
-                lengths: vec![0; n],
+            learner: Learner {
+                agent,
+                log_every: log_every.max(1),
+                counters: Counters {
+                    step: 0,
+                    next_log: log_every.max(1),
+                    returns: vec![0.0; n],
+                    lengths: vec![0; n],
+                },
             },
+            starts: vec![true; n],
         }
     }
 
     /// Environment steps so far.
     pub fn step(&self) -> EnvSteps {
-        self.counters.step
+        self.learner.counters.step
     }
 
     /// The agent.
     pub fn agent(&mut self) -> &mut dyn Agent {
-        &mut *self.agent
+        &mut *self.learner.agent
     }
 
     /// The environments.
@@ -76,28 +83,19 @@ impl Trainer {
     pub fn run_until(&mut self, step: EnvSteps, recorder: &mut dyn Recorder) -> Result<()> {
         let Self {
             envs,
-            agent,
+            learner,
             actions,
-            log_every,
-            counters,
             starts,
         } = self;
-        let n = envs.spec().num_envs as EnvSteps;
-        while counters.step < step {
+        while learner.counters.step < step {
             if starts.contains(&true) {
-                agent.begin(starts, Mode::Explore);
+                learner.agent.begin(starts, Mode::Explore);
             }
-            agent.act(&envs.batch().obs, Mode::Explore, actions);
+            let obs = &envs.batch().obs;
+            learner.agent.act(obs, Mode::Explore, actions);
             envs.step(actions);
-            counters.step += n;
-            let batch = envs.batch();
-            counters.count(envs.raw_rewards(), &batch.status, recorder)?;
-            agent.observe(&Transitions::new(batch, actions));
-            let mut log = Log::new(recorder, counters.step, counters.step >= counters.next_log);
-            agent.update(&mut log)?;
-            if log.used() {
-                counters.next_log = (counters.step / *log_every + 1) * *log_every;
-            }
+            let transitions = Transitions::new(envs.batch(), actions);
+            learner.learn(&transitions, envs.raw_rewards(), recorder)?;
             mark_starts(&envs.batch().status, starts);
             envs.advance();
         }
@@ -113,7 +111,7 @@ impl Trainer {
         if let Some(statistics) = self.envs.statistics() {
             envs.freeze(&statistics)?;
         }
-        Ok(evaluate(envs, &mut *self.agent, episodes))
+        Ok(evaluate(envs, &mut *self.learner.agent, episodes))
     }
 
     /// Writes counters, environments and agent into the folder `dir`.
@@ -126,12 +124,12 @@ impl Trainer {
             fs::write(&path, bytes).map_err(Error::io(path))
         };
         let counters =
-            postcard::to_stdvec(&self.counters).map_err(|e| Error::Backend(Box::new(e)))?;
+            postcard::to_stdvec(&self.learner.counters).map_err(|e| Error::Backend(Box::new(e)))?;
         write("trainer.bin", counters)?;
         write("envs.bin", self.envs.save()?)?;
         let agent = dir.join("agent");
         fs::create_dir_all(&agent).map_err(Error::io(&agent))?;
-        self.agent.save(&agent)
+        self.learner.agent.save(&agent)
     }
 
     /// Takes back what [`save`](Trainer::save) wrote.
@@ -151,10 +149,10 @@ impl Trainer {
             ));
         }
         self.load_envs(dir)?;
-        self.agent.load(&dir.join("agent"))?;
+        self.learner.agent.load(&dir.join("agent"))?;
         let began = self.starts.iter_mut().zip(&counters.lengths);
         began.for_each(|(start, &length)| *start = length == 0);
-        self.counters = counters;
+        self.learner.counters = counters;
         Ok(())
     }
 
@@ -167,7 +165,7 @@ impl Trainer {
         if self.envs.statistics().is_some() {
             self.load_envs(dir)?;
         }
-        self.agent.load_policy(&dir.join("agent"))
+        self.learner.agent.load_policy(&dir.join("agent"))
     }
 
     fn load_envs(&mut self, dir: &Path) -> Result<()> {
@@ -175,6 +173,32 @@ impl Trainer {
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
         let loaded = self.envs.load(&bytes);
         loaded.map_err(|e| Error::checkpoint(&path, e.to_string()))
+    }
+}
+
+impl Learner {
+    /// Takes in one step of all environments, reports what ended, and learns if it is time to.
+    #[inline]
+    pub(crate) fn learn(
+        &mut self,
+        transitions: &Transitions<'_>,
+        raw_rewards: &[f32],
+        recorder: &mut dyn Recorder,
+    ) -> Result<()> {
+        let Self {
+            agent,
+            log_every,
+            counters,
+        } = self;
+        counters.step += transitions.len() as EnvSteps;
+        counters.count(raw_rewards, transitions.status, recorder)?;
+        agent.observe(transitions);
+        let mut log = Log::new(recorder, counters.step, counters.step >= counters.next_log);
+        agent.update(&mut log)?;
+        if log.used() {
+            counters.next_log = (counters.step / *log_every + 1) * *log_every;
+        }
+        Ok(())
     }
 }
 
@@ -218,13 +242,13 @@ impl Counters {
 impl std::fmt::Debug for Trainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trainer")
-            .field("counters", &self.counters)
+            .field("counters", &self.learner.counters)
             .finish_non_exhaustive()
     }
 }
 
 /// The rows whose episodes ended begin one with the next action.
-fn mark_starts(status: &[Status], starts: &mut [bool]) {
+pub(crate) fn mark_starts(status: &[Status], starts: &mut [bool]) {
     for (start, status) in starts.iter_mut().zip(status) {
         *start = status.is_over();
     }

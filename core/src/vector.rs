@@ -235,6 +235,16 @@ pub struct Batch {
     pub status: Vec<Status>,
 }
 
+impl Batch {
+    /// Takes over `other`, a batch of the same form, without allocating.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.obs.copy_rows(0, &other.obs);
+        self.next_obs.copy_rows(0, &other.next_obs);
+        self.rewards.copy_from_slice(&other.rewards);
+        self.status.copy_from_slice(&other.status);
+    }
+}
+
 /// N environments stepped together. Object safe.
 ///
 /// *Design.* `step` writes true successors and `advance` starts ended episodes anew: there is no final

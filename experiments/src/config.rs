@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use thorndike_core::{Device, EnvOptions, EnvSteps, Registry, check_range};
+use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Registry, check_range};
 
 /// An experiment: one agent in one environment, with several seeds.
 ///
@@ -41,6 +41,10 @@ pub struct Config {
     pub env: EnvConfig,
     /// The agent.
     pub agent: AgentConfig,
+    /// Acting on a thread of its own while the agent learns. Absent: they take turns, and a run can be repeated and
+    /// resumed exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Ahead>,
     /// Evaluation during training and at the end.
     #[serde(default)]
     pub eval: EvalConfig,
@@ -208,6 +212,9 @@ impl Config {
         }
         if let Some(big) = seeds.iter().find(|&&seed| seed > i64::MAX as u64) {
             bail!("seeds: {big} is out of range; give 0 to {}", i64::MAX);
+        }
+        if let Some(ahead) = &self.ahead {
+            ahead.check().map_err(|e| e.under("ahead"))?;
         }
         check_range("eval.episodes", self.eval.episodes, 1..=1_000_000)?;
         check_range(

@@ -164,7 +164,11 @@ pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec
             device: config.device,
         };
         let agent = registry.make_agent(&config.agent.id, &config.agent.params, &context)?;
-        Ok((spec, Trainer::new(envs, agent, config.log_every_steps)))
+        let trainer = Trainer::new(envs, agent, config.log_every_steps);
+        if config.ahead.is_some() {
+            trainer.check_ahead()?;
+        }
+        Ok((spec, trainer))
     })
 }
 
@@ -427,7 +431,10 @@ impl<'a> Run<'a> {
                     return Ok(Halt::Stopped);
                 }
                 let chunk = (self.trainer.step() + clock.chunk()).min(until);
-                let ran = self.trainer.run_until(chunk, &mut self.log);
+                let ran = match self.config.ahead {
+                    None => self.trainer.run_until(chunk, &mut self.log),
+                    Some(ahead) => self.trainer.run_ahead_until(chunk, ahead, &mut self.log),
+                };
                 if ran.is_err() {
                     self.log.flush()?;
                 }
