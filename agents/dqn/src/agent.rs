@@ -551,7 +551,10 @@ mod tests {
             };
             let (mut fast, mut fast_envs) = built(&config, Passes::Fast);
             let (mut graph, mut graph_envs) = built(&config, Passes::Graph);
-            assert!(fast.describe().ends_with("fast passes for ReLU layers"));
+            assert!(
+                fast.describe()
+                    .ends_with("fast passes for chains of layers")
+            );
             assert!(graph.describe().ends_with("libtorch's passes"));
             let before = weights(&fast.online);
             run(&mut fast, &mut fast_envs, 90);

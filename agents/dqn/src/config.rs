@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thorndike_core::memory::check_fits;
 use thorndike_core::replay::{self, SamplerConfig};
 use thorndike_core::{BuildContext, EnvSpec, EnvSteps, Error, Result, Schedule, check_range};
-use thorndike_nets::models::{Activation, MlpConfig};
+use thorndike_nets::models::MlpConfig;
 use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig, find_device, tch};
 
 use crate::Loss;
@@ -181,7 +181,7 @@ impl Default for DqnConfig {
             epsilon_spread: 0.0,
             extractor: ExtractorConfig::Mlp(MlpConfig {
                 hidden: vec![120, 84],
-                activation: Activation::Relu,
+                ..MlpConfig::default()
             }),
         }
     }
@@ -378,7 +378,7 @@ mod tests {
         let config = DqnConfig {
             extractor: ExtractorConfig::Mlp(MlpConfig {
                 hidden: vec![65_536, 65_536],
-                activation: Activation::Relu,
+                ..MlpConfig::default()
             }),
             ..DqnConfig::default()
         };

@@ -4,7 +4,7 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Error, Result, Rng, check_range};
 use thorndike_nets::tch::{Device, Kind, Tensor};
-use thorndike_nets::{Linear, Scope};
+use thorndike_nets::{LayerShape, Linear, Scope};
 
 use crate::loss::{Fractions, Support, categorical_means, midpoints, quantile_means};
 
@@ -208,14 +208,22 @@ impl HeadShape {
         }
     }
 
-    /// Layer sizes behind the extractor if the head is a plain chain of them.
-    pub(crate) fn chain(&self) -> Option<Vec<usize>> {
+    /// The layers behind an extractor of `features` features, if the head is a plain chain of them.
+    pub(crate) fn chain(&self, features: usize) -> Option<Vec<LayerShape>> {
         let implicit = matches!(self.config, HeadConfig::ImplicitQuantile(_));
         let [outputs] = self.streams()[..] else {
             return None;
         };
-        let hidden = (self.units > 0).then_some(self.units);
-        (self.noise.is_none() && !implicit).then(|| hidden.into_iter().chain([outputs]).collect())
+        if self.noise.is_some() || implicit {
+            return None;
+        }
+        Some(match self.units {
+            0 => vec![LayerShape::linear(features, outputs, false)],
+            units => vec![
+                LayerShape::linear(features, units, true),
+                LayerShape::linear(units, outputs, false),
+            ],
+        })
     }
 
     /// Weights for an extractor of `features` features.
@@ -501,33 +509,30 @@ mod tests {
             units: 9,
             ..shape(HeadConfig::Quantile(QuantileConfig::default()))
         };
-        assert_eq!(plain.chain(), Some(vec![9, 600]));
-        assert_eq!(
-            HeadShape {
-                units: 0,
-                dueling: true,
-                ..plain.clone()
-            }
-            .chain(),
-            Some(vec![800])
+        let (hidden, outputs) = (
+            LayerShape::linear(5, 9, true),
+            LayerShape::linear(9, 600, false),
         );
+        assert_eq!(plain.chain(5), Some(vec![hidden, outputs]));
+        let dueling = HeadShape {
+            units: 0,
+            dueling: true,
+            ..plain.clone()
+        };
         assert_eq!(
-            HeadShape {
-                dueling: true,
-                ..plain.clone()
-            }
-            .chain(),
-            None,
-            "two streams"
+            dueling.chain(5),
+            Some(vec![LayerShape::linear(5, 800, false)])
         );
-        assert_eq!(
-            HeadShape {
-                noise: Some(0.5),
-                ..plain
-            }
-            .chain(),
-            None
-        );
+        let two_streams = HeadShape {
+            dueling: true,
+            ..plain.clone()
+        };
+        assert_eq!(two_streams.chain(5), None);
+        let noisy = HeadShape {
+            noise: Some(0.5),
+            ..plain
+        };
+        assert_eq!(noisy.chain(5), None);
     }
 
     #[test]

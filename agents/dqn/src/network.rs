@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thorndike_core::{Array, Error, Kind as Scalar, Result, Rng, Space};
 use thorndike_nets::tch::{Device, Kind, Tensor, no_grad_guard};
-use thorndike_nets::{Dense, FeatureExtractor, Input, ParamStore, Scope};
+use thorndike_nets::{Chain, FeatureExtractor, Input, ParamStore, Scope};
 
 use crate::head::{Head, HeadShape};
 use crate::loss::{Fractions, dueling, dueling_gradient};
@@ -69,8 +69,8 @@ pub(crate) struct QNetwork {
 /// What computes the passes.
 #[derive(Debug)]
 enum Runner {
-    /// Nothing but ReLU layers, on the processor.
-    Dense(Dense),
+    /// Nothing but a chain of layers, on the processor.
+    Chain(Chain),
     /// Everything else. The outputs of the last forward pass carry its graph.
     Graph {
         extractor: Box<dyn FeatureExtractor>,
@@ -116,11 +116,13 @@ impl QNetwork {
         let device = params.device();
         let input = Input::floats(space, *scalar, device)?;
         let chain = extractor
-            .relu_layers()
-            .zip(head.chain())
+            .chain()
+            .zip(head.chain(extractor.width() as usize))
             .filter(|_| device == Device::Cpu && *passes == Passes::Fast);
         let runner = match chain {
-            Some((sizes, behind)) => Runner::Dense(Dense::new(&[sizes, behind].concat(), &params)),
+            Some((layers, behind)) => {
+                Runner::Chain(Chain::new(&[layers, behind].concat(), &params))
+            }
             None => Runner::Graph {
                 extractor,
                 head: layers,
@@ -219,8 +221,8 @@ impl QNetwork {
     /// Computes the outputs and joins them.
     fn run(&mut self, obs: &Array, fractions: Option<Fractions<'_>>, learn: bool) {
         match &mut self.runner {
-            Runner::Dense(dense) => {
-                let outputs = dense.forward(self.input.encode(obs));
+            Runner::Chain(chain) => {
+                let outputs = chain.forward(self.input.encode(obs));
                 self.outputs.clear();
                 self.outputs.extend_from_slice(outputs);
             }
@@ -267,7 +269,7 @@ impl QNetwork {
             d_values
         };
         match &mut self.runner {
-            Runner::Dense(dense) => dense.backward(d_outputs, &mut self.params),
+            Runner::Chain(chain) => chain.backward(d_outputs, &mut self.params),
             Runner::Graph { outputs, .. } => {
                 let outputs = outputs
                     .take()
@@ -290,8 +292,8 @@ impl QNetwork {
     /// Changes the weights with `change`.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut ParamStore)) {
         change(&mut self.params);
-        if let Runner::Dense(dense) = &mut self.runner {
-            dense.refresh(&self.params);
+        if let Runner::Chain(chain) = &mut self.runner {
+            chain.refresh(&self.params);
         }
     }
 
@@ -307,7 +309,7 @@ impl QNetwork {
             lines += &format!("{name} {shape:?}\n");
         }
         let passes = match self.runner {
-            Runner::Dense(_) => "fast passes for ReLU layers",
+            Runner::Chain(_) => "fast passes for chains of layers",
             Runner::Graph { .. } => "libtorch's passes",
         };
         let device = match self.params.device() {

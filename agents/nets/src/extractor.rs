@@ -7,8 +7,9 @@ use tch::Tensor;
 use thorndike_core::{Result, Space};
 
 use crate::Scope;
+use crate::chain::LayerShape;
 use crate::input::float_shape;
-use crate::models::{Mlp, MlpConfig};
+use crate::models::{Cnn, CnnConfig, Impala, ImpalaConfig, Mlp, MlpConfig};
 
 /// Turns encoded observations into one row of features each.
 ///
@@ -22,10 +23,9 @@ pub trait FeatureExtractor: Send + Debug {
     /// Number of features.
     fn width(&self) -> i64;
 
-    /// If this is nothing but fully connected layers with ReLU after each, declared one after another as
-    /// [`Linear`](crate::Linear): the number of inputs, then the units of each layer. On the processor such a
-    /// network is run by [`Dense`](crate::Dense).
-    fn relu_layers(&self) -> Option<Vec<usize>> {
+    /// The layers, if this is nothing but a chain of them, with ReLU after each, declared one after another. On the
+    /// processor such a network is run by [`Chain`](crate::Chain).
+    fn chain(&self) -> Option<Vec<LayerShape>> {
         None
     }
 }
@@ -39,6 +39,10 @@ pub enum ExtractorConfig {
     Flatten {},
     /// Fully connected layers on the flattened observation.
     Mlp(MlpConfig),
+    /// Convolutions and fully connected layers.
+    Cnn(CnnConfig),
+    /// Residual convolutions and a fully connected layer.
+    Impala(ImpalaConfig),
 }
 
 impl Default for ExtractorConfig {
@@ -51,17 +55,13 @@ impl ExtractorConfig {
     /// Weights that [`build`](Self::build) would declare for observations of `space`, and the features it would give:
     /// known before anything is allocated.
     pub fn size(&self, space: &Space) -> (u64, u64) {
-        let inputs = float_shape(space).iter().product::<i64>() as u64;
+        let shape = float_shape(space);
+        let inputs = shape.iter().product::<i64>() as u64;
         match self {
             Self::Flatten {} => (0, inputs),
-            Self::Mlp(config) => config
-                .hidden
-                .iter()
-                .fold((0, inputs), |(sum, inputs), &units| {
-                    let units = units as u64;
-                    let layer = inputs.saturating_add(1).saturating_mul(units);
-                    (layer.saturating_add(sum), units)
-                }),
+            Self::Mlp(config) => config.size(inputs),
+            Self::Cnn(config) => config.size(&shape),
+            Self::Impala(config) => config.size(&shape),
         }
     }
 
@@ -70,10 +70,13 @@ impl ExtractorConfig {
     /// # Errors
     /// [`Config`](thorndike_core::Error::Config) if a setting is out of range.
     pub fn build(&self, scope: &mut Scope<'_>, space: &Space) -> Result<Box<dyn FeatureExtractor>> {
-        let inputs = float_shape(space).iter().product();
+        let shape = float_shape(space);
+        let inputs = shape.iter().product();
         Ok(match self {
             Self::Flatten {} => Box::new(Flatten { width: inputs }),
             Self::Mlp(config) => Box::new(Mlp::new(config, scope, inputs)?),
+            Self::Cnn(config) => Box::new(Cnn::new(config, scope, &shape)?),
+            Self::Impala(config) => Box::new(Impala::new(config, scope, &shape)?),
         })
     }
 }
@@ -93,8 +96,8 @@ impl FeatureExtractor for Flatten {
         self.width
     }
 
-    fn relu_layers(&self) -> Option<Vec<usize>> {
-        Some(vec![self.width as usize])
+    fn chain(&self) -> Option<Vec<LayerShape>> {
+        Some(Vec::new())
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
     fn flatten_keeps_every_number_in_order() {
         let (store, extractor) = built(&ExtractorConfig::Flatten {}, &Space::unbounded(&[2, 2]));
         assert_eq!((store.num_parameters(), extractor.width()), (0, 4));
-        assert_eq!(extractor.relu_layers(), Some(vec![4]));
+        assert_eq!(extractor.chain(), Some(vec![]));
         let obs = Tensor::arange(8, (Kind::Float, Device::Cpu)).view([2, 2, 2]);
         assert_eq!(extractor.features(&obs, true), obs.view([2, 4]));
     }

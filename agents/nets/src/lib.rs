@@ -6,8 +6,8 @@
 //! | [`OptimConfig`], [`Optimizer`] | Adam, AdamW, SGD and RMSProp on that tensor, with state that can be saved |
 //! | [`Input`] | observations as tensors |
 //! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
-//! | [`models`] | [`Mlp`](models::Mlp): `h_k = σ(W_k h_{k-1} + b_k)` |
-//! | [`Dense`] | the same perceptron without libtorch calls, for speed on the processor |
+//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala) |
+//! | [`Chain`] | chains of layers without libtorch calls, for speed on the processor |
 //! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
 //!
 //! A network is an extractor and a head; its weights are called `extractor.*` and `head.*`.
@@ -39,20 +39,21 @@
 //! ```
 
 mod backend;
-mod dense;
+mod chain;
 mod extractor;
 mod input;
 mod layers;
 pub mod models;
 mod optim;
 mod params;
+mod product;
 mod tensor_file;
 
 pub use backend::{Backend, find_device, use_threads};
-pub use dense::Dense;
+pub use chain::{Chain, LayerShape, Product};
 pub use extractor::{ExtractorConfig, FeatureExtractor};
 pub use input::{Input, float_shape};
-pub use layers::Linear;
+pub use layers::{Conv, ConvShape, LayerNorm, Linear, Norm};
 pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
 pub use params::{ParamStore, Scope};
 pub use tch;

@@ -1,10 +1,11 @@
-//! The multilayer perceptron: `h_k = σ(W_k h_{k-1} + b_k)`, `[batch, inputs] -> [batch, hidden.last()]`.
+//! The multilayer perceptron: `h_k = σ(norm(W_k h_{k-1} + b_k))`, `[batch, inputs] -> [batch, hidden.last()]`.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use thorndike_core::{Error, Result};
 
-use crate::{FeatureExtractor, Linear, Scope};
+use crate::layers::{LayerNorm, Norm};
+use crate::{FeatureExtractor, LayerShape, Linear, Scope};
 
 /// Settings of [`Mlp`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct MlpConfig {
     pub hidden: Vec<usize>,
     /// Nonlinearity after every layer. Default ReLU (same source).
     pub activation: Activation,
+    /// Normalisation before every nonlinearity. Default none.
+    pub norm: Norm,
 }
 
 /// An elementwise nonlinearity.
@@ -32,11 +35,22 @@ impl Default for MlpConfig {
         Self {
             hidden: vec![64, 64],
             activation: Activation::Relu,
+            norm: Norm::None,
         }
     }
 }
 
 impl MlpConfig {
+    /// Weights on `inputs` numbers, and units of the last layer.
+    pub(crate) fn size(&self, inputs: u64) -> (u64, u64) {
+        let norm = if self.norm == Norm::Layer { 2 } else { 0 };
+        let layers = self.hidden.iter().map(|&units| units as u64);
+        layers.fold((0, inputs), |(sum, inputs), units| {
+            let layer = inputs.saturating_add(1 + norm).saturating_mul(units);
+            (layer.saturating_add(sum), units)
+        })
+    }
+
     /// Refuses values out of range.
     ///
     /// # Errors
@@ -59,7 +73,7 @@ const MAX_UNITS: usize = 65_536;
 /// Fully connected layers, a nonlinearity after each.
 #[derive(Debug)]
 pub struct Mlp {
-    layers: Vec<Linear>,
+    layers: Vec<(Linear, Option<LayerNorm>)>,
     activation: Activation,
     width: i64,
 }
@@ -73,9 +87,11 @@ impl Mlp {
         config.check()?;
         let mut width = inputs;
         let layers = config.hidden.iter().enumerate().map(|(i, &units)| {
-            let layer = Linear::new(&mut scope.sub(&i.to_string()), width, units as i64);
+            let scope = &mut scope.sub(&i.to_string());
+            let layer = Linear::new(scope, width, units as i64);
             width = units as i64;
-            layer
+            let norm = (config.norm == Norm::Layer).then(|| LayerNorm::new(scope, width));
+            (layer, norm)
         });
         Ok(Self {
             layers: layers.collect(),
@@ -87,33 +103,36 @@ impl Mlp {
 
 impl FeatureExtractor for Mlp {
     fn features(&self, obs: &Tensor, _train: bool) -> Tensor {
-        let mut layers = self.layers.iter();
-        let first = layers.next().expect("checked: at least one layer");
-        let activate = |mut x: Tensor| match self.activation {
-            // In place: neither backward pass needs the value before the nonlinearity.
-            Activation::Relu => x.relu_(),
-            Activation::Tanh => x.tanh_(),
+        let flat = match obs.dim() {
+            2 => obs.shallow_clone(),
+            _ => obs.flatten(1, -1),
         };
-        let x = match obs.dim() {
-            2 => first.forward(obs),
-            _ => first.forward(&obs.flatten(1, -1)),
-        };
-        layers.fold(activate(x), |x, layer| activate(layer.forward(&x)))
+        self.layers.iter().fold(flat, |x, (layer, norm)| {
+            let mut x = layer.forward(&x);
+            if let Some(norm) = norm {
+                x = norm.forward(&x);
+            }
+            match self.activation {
+                // In place: neither backward pass needs the value before the nonlinearity.
+                Activation::Relu => x.relu_(),
+                Activation::Tanh => x.tanh_(),
+            }
+        })
     }
 
     fn width(&self) -> i64 {
         self.width
     }
 
-    fn relu_layers(&self) -> Option<Vec<usize>> {
-        let units = |n: i64| n as usize;
-        let inputs = self.layers[0].weight.size()[1];
-        let outputs = self
-            .layers
-            .iter()
-            .map(|layer| units(layer.weight.size()[0]));
-        (self.activation == Activation::Relu)
-            .then(|| std::iter::once(units(inputs)).chain(outputs).collect())
+    fn chain(&self) -> Option<Vec<LayerShape>> {
+        let shape = |(layer, norm): &(Linear, Option<LayerNorm>)| {
+            let [outputs, inputs] = [0, 1].map(|i| layer.weight.size()[i] as usize);
+            LayerShape {
+                norm: norm.is_some(),
+                ..LayerShape::linear(inputs, outputs, true)
+            }
+        };
+        (self.activation == Activation::Relu).then(|| self.layers.iter().map(shape).collect())
     }
 }
 
@@ -133,6 +152,7 @@ mod tests {
         MlpConfig {
             hidden: hidden.to_vec(),
             activation,
+            norm: Norm::None,
         }
     }
 
@@ -156,9 +176,13 @@ mod tests {
     #[test]
     fn only_relu_layers_are_told() {
         let (_, relu) = built(&config(&[3, 5], Activation::Relu)).unwrap();
-        assert_eq!(relu.relu_layers(), Some(vec![2, 3, 5]));
+        let layers = [
+            LayerShape::linear(2, 3, true),
+            LayerShape::linear(3, 5, true),
+        ];
+        assert_eq!(relu.chain(), Some(layers.to_vec()));
         let (_, tanh) = built(&config(&[3, 5], Activation::Tanh)).unwrap();
-        assert_eq!(tanh.relu_layers(), None);
+        assert_eq!(tanh.chain(), None);
     }
 
     #[test]
@@ -187,6 +211,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_normalised_layer_is_the_hand_computed_one() {
+        let normalised = MlpConfig {
+            norm: Norm::Layer,
+            ..config(&[2], Activation::Relu)
+        };
+        let (mut store, mlp) = built(&normalised).unwrap();
+        assert_eq!(store.num_parameters() as u64, normalised.size(2).0);
+        // W = [[1, 0], [0, 1]], b = 0, gain = [2, 3], shift = [0.5, 1].
+        let weights = [1.0_f32, 0.0, 0.0, 1.0, 0.0, 0.0, 2.0, 3.0, 0.5, 1.0];
+        store
+            .flat_and_gradient_mut()
+            .0
+            .copy_(&Tensor::from_slice(&weights));
+        let obs = Tensor::from_slice(&[5_f32, 1.0]).view([1, 2]);
+        // Mean 3, deviation 2: normalised to 1 and -1 but for the 1e-5; relu(2.5), relu(-2).
+        let features = mlp.features(&obs, true);
+        assert!((features.double_value(&[0, 0]) - 2.5).abs() < 1e-5);
+        assert_eq!(features.double_value(&[0, 1]), 0.0);
     }
 
     #[test]

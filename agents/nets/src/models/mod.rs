@@ -1,6 +1,9 @@
-//! Models: one file each. To add one, write the file, name it here, and give it an arm in
-//! [`ExtractorConfig`](crate::ExtractorConfig).
+//! Models, one a file.
 
+mod cnn;
+mod impala;
 mod mlp;
 
+pub use cnn::{Cnn, CnnConfig, ConvConfig};
+pub use impala::{Impala, ImpalaConfig};
 pub use mlp::{Activation, Mlp, MlpConfig};
