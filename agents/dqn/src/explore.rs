@@ -50,7 +50,7 @@ impl Explorer {
         }
     }
 
-    /// Writes an action a row. Exploiting draws nothing.
+    /// Writes an action a row, and tells whether the network was asked. Exploiting draws nothing.
     pub(crate) fn act(
         &mut self,
         network: &mut QNetwork,
@@ -58,14 +58,15 @@ impl Explorer {
         obs: &Array,
         mode: Mode,
         actions: &mut Array,
-    ) {
+    ) -> bool {
         let (actions, num_actions) = (actions.as_mut_slice::<i32>(), network.num_actions());
         self.choices.clear();
         self.choices.resize(obs.rows(), None);
         if mode == Mode::Explore {
             self.draw(exploration, num_actions);
         }
-        if self.choices.iter().any(Option::is_none) {
+        let ask = self.choices.iter().any(Option::is_none);
+        if ask {
             match mode {
                 Mode::Exploit => network.silence(),
                 Mode::Explore => network.draw_noise(&mut self.noise),
@@ -78,6 +79,7 @@ impl Explorer {
         for (action, choice) in actions.iter_mut().zip(&self.choices) {
             *action = choice.unwrap_or(*action);
         }
+        ask
     }
 
     /// Draws for each row whether to explore, and how: `Some(action)`, drawn uniformly from `0..num_actions`, or

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config` | [`DqnConfig`]: all settings and their sources |
 //! | `agent` | [`Dqn`]: the loop's three calls, and saving |
+//! | `pqn` | [`Pqn`]: from parallel environments, without replay |
 //! | `network` | the Q-network: extractor and head, run fast or by libtorch |
 //! | `head` | [`HeadConfig`]: expectation, atoms or quantiles; streams and noise |
 //! | [`loss`] | targets, losses and their gradients, as pure functions |
@@ -46,6 +47,7 @@ mod explore;
 mod head;
 pub mod loss;
 mod network;
+mod pqn;
 
 use thorndike_core::Registry;
 
@@ -53,8 +55,9 @@ pub use agent::Dqn;
 pub use config::{DqnConfig, MunchausenConfig, ReplayConfig, TargetConfig};
 pub use head::{CategoricalConfig, HeadConfig, ImplicitQuantileConfig, QuantileConfig};
 pub use loss::Loss;
+pub use pqn::{Pqn, PqnConfig};
 
-/// Adds the agent `dqn`.
+/// Adds the agents `dqn` and `pqn`.
 pub fn register(registry: Registry) -> Registry {
-    registry.agent("dqn", Dqn::new)
+    registry.agent("dqn", Dqn::new).agent("pqn", Pqn::new)
 }

@@ -22,6 +22,9 @@ pub enum OptimConfig {
     /// Adaptive moments; the weight decay is taken from the weights directly.
     #[serde(rename = "adamw")]
     AdamW(AdamConfig),
+    /// Adaptive moments, whose adaption is held back until enough gradients were seen.
+    #[serde(rename = "radam")]
+    RAdam(AdamConfig),
     /// Stochastic gradient descent.
     Sgd(SgdConfig),
     /// Gradients over a running root mean square.
@@ -29,12 +32,13 @@ pub enum OptimConfig {
     RmsProp(RmsPropConfig),
 }
 
-/// Settings of [`OptimConfig::Adam`] and [`OptimConfig::AdamW`].
+/// Settings of [`OptimConfig::Adam`], [`OptimConfig::AdamW`] and [`OptimConfig::RAdam`].
 ///
 /// # Reference
 /// Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1; Loshchilov and
-/// Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2. Deviations: as PyTorch, epsilon
-/// is added after the bias correction of the root.
+/// Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2; Liu et al., "On the Variance of the Adaptive
+/// Learning Rate and Beyond" (2020), algorithm 2. Deviations: as PyTorch, epsilon is added after the bias correction of
+/// the root (in RAdam before it), and RAdam adapts from a length of 5 on, not 4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamConfig {
@@ -139,7 +143,7 @@ impl OptimConfig {
     /// The step size.
     pub fn learning_rate(&self) -> Schedule {
         match self {
-            Self::Adam(c) | Self::AdamW(c) => c.learning_rate,
+            Self::Adam(c) | Self::AdamW(c) | Self::RAdam(c) => c.learning_rate,
             Self::Sgd(c) => c.learning_rate,
             Self::RmsProp(c) => c.learning_rate,
         }
@@ -155,7 +159,7 @@ impl OptimConfig {
         let not_negative = |key, x: f64| within(key, x, x >= 0.0 && x.is_finite(), "0 or more");
         self.learning_rate().check("learning_rate", 0.0, 10.0)?;
         match self {
-            Self::Adam(c) | Self::AdamW(c) => {
+            Self::Adam(c) | Self::AdamW(c) | Self::RAdam(c) => {
                 decay("beta1", c.beta1)?;
                 decay("beta2", c.beta2)?;
                 positive("epsilon", c.epsilon)?;
@@ -186,7 +190,7 @@ impl OptimConfig {
     /// Names of the state tensors.
     fn moments(&self) -> &'static [&'static str] {
         match self {
-            Self::Adam(_) | Self::AdamW(_) => &["exp_avg", "exp_avg_sq"],
+            Self::Adam(_) | Self::AdamW(_) | Self::RAdam(_) => &["exp_avg", "exp_avg_sq"],
             Self::Sgd(c) if c.momentum > 0.0 => &["momentum_buffer"],
             Self::Sgd(_) => &[],
             Self::RmsProp(c) => match (c.centered, c.momentum > 0.0) {
@@ -263,18 +267,15 @@ impl Optimizer {
             ..
         } = self;
         match &*config {
-            OptimConfig::Adam(c) | OptimConfig::AdamW(c) => {
-                let updates = i32::try_from(self.updates).unwrap_or(i32::MAX);
-                let adam = Adam {
-                    step: rate / (1.0 - c.beta1.powi(updates)),
-                    root_scale: 1.0 / (1.0 - c.beta2.powi(updates)).sqrt(),
-                    rates: [1.0 - c.beta1, 1.0 - c.beta2],
-                    epsilon: c.epsilon,
-                };
-                if matches!(config, OptimConfig::Adam(_)) {
+            OptimConfig::Adam(c) | OptimConfig::AdamW(c) | OptimConfig::RAdam(c) => {
+                let rectified = matches!(config, OptimConfig::RAdam(_));
+                let adam = Adam::new(c, rectified, self.updates, rate);
+                if matches!(config, OptimConfig::AdamW(_)) {
+                    if c.weight_decay > 0.0 {
+                        let _ = weights.g_mul_scalar_(1.0 - rate * c.weight_decay);
+                    }
+                } else {
                     add_decay(gradient, weights, c.weight_decay);
-                } else if c.weight_decay > 0.0 {
-                    let _ = weights.g_mul_scalar_(1.0 - rate * c.weight_decay);
                 }
                 if weights.device() == Device::Cpu {
                     adam.one_pass(weights, gradient, moments);
@@ -352,6 +353,41 @@ struct Adam {
 }
 
 impl Adam {
+    /// The numbers of update `updates`, counted from 1.
+    fn new(c: &AdamConfig, rectified: bool, updates: u64, rate: f64) -> Self {
+        let powers = [c.beta1, c.beta2].map(|b| b.powi(i32::try_from(updates).unwrap_or(i32::MAX)));
+        let [correction1, correction2] = powers.map(|power| 1.0 - power);
+        let rates = [1.0 - c.beta1, 1.0 - c.beta2];
+        if !rectified {
+            return Self {
+                step: rate / correction1,
+                root_scale: 1.0 / correction2.sqrt(),
+                rates,
+                epsilon: c.epsilon,
+            };
+        }
+        // Length of the average that the second moment is, at the end and now.
+        let longest = 2.0 / (1.0 - c.beta2) - 1.0;
+        let length = longest - 2.0 * updates as f64 * powers[1] / correction2;
+        if length <= 5.0 {
+            // Its variance is not known: the mean alone.
+            return Self {
+                step: rate / correction1,
+                root_scale: 0.0,
+                rates,
+                epsilon: 1.0,
+            };
+        }
+        let term = |length: f64| (length - 4.0) * (length - 2.0) / length;
+        let rectification = (term(length) / term(longest)).sqrt();
+        Self {
+            step: rate / correction1 * rectification * correction2.sqrt(),
+            root_scale: 1.0,
+            rates,
+            epsilon: c.epsilon,
+        }
+    }
+
     /// One pass over the memory of the tensors: a fifth of the time that the operations take.
     #[expect(unsafe_code, reason = "reads and writes the memory of tensors")]
     fn one_pass(self, weights: &mut Tensor, gradient: &mut Tensor, moments: &mut [Tensor]) {
@@ -617,6 +653,23 @@ mod tests {
     }
 
     #[test]
+    fn radam_equals_pytorch() {
+        // torch.optim.RAdam of PyTorch 2.11 in f64: lr 0.01, the gradients above. The mean alone moves the weights up to
+        // step 5, where the length of the second moment's average is 4.99; after it they are rectified.
+        let config = OptimConfig::RAdam(AdamConfig {
+            learning_rate: Schedule::constant(0.01),
+            ..AdamConfig::default()
+        });
+        for (steps, expected) in [
+            (5, [0.978_416, -1.960_437_4, 0.546_893_4]),
+            (6, [0.978_258_9, -1.960_199_3, 0.547_115_1]),
+            (40, [0.977_661_65, -1.985_687_7, 0.572_285_7]),
+        ] {
+            assert_close(&run(&config, steps), &expected);
+        }
+    }
+
+    #[test]
     fn sgd_equals_libtorch() {
         for (momentum, nesterov, wd) in [(0.0, false, 0.0), (0.9, false, 0.1), (0.9, true, 0.0)] {
             let config = SgdConfig {
@@ -707,8 +760,9 @@ mod tests {
         }
     }
 
-    fn all_kinds() -> [OptimConfig; 4] {
+    fn all_kinds() -> [OptimConfig; 5] {
         [
+            OptimConfig::RAdam(AdamConfig::default()),
             OptimConfig::default(),
             OptimConfig::AdamW(AdamConfig {
                 weight_decay: 0.1,
@@ -755,7 +809,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("optimizer.safetensors");
         let store = store();
-        let [adam, _, sgd, _] = all_kinds();
+        let [_, adam, _, sgd, _] = all_kinds();
         Optimizer::new(&adam, &store).unwrap().save(&path).unwrap();
         let error = Optimizer::new(&sgd, &store)
             .unwrap()

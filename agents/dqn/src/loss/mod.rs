@@ -6,12 +6,14 @@
 //! gives the same bits in every run.
 
 mod categorical;
+mod lambda;
 mod munchausen;
 mod quantile;
 
 use serde::{Deserialize, Serialize};
 
 pub use categorical::{Support, categorical_loss, categorical_means, categorical_targets};
+pub use lambda::lambda_returns;
 pub use munchausen::Munchausen;
 pub use quantile::{Fractions, midpoints, quantile_loss, quantile_means};
 

@@ -1,0 +1,521 @@
+//! Q-learning from parallel environments, without replay and target network (PQN).
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thorndike_core::memory::check_fits;
+use thorndike_core::rand::seq::SliceRandom;
+use thorndike_core::{
+    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Schedule, Space,
+    Status, Transitions, check_range,
+};
+use thorndike_nets::models::MlpConfig;
+use thorndike_nets::{
+    AdamConfig, ExtractorConfig, Norm, OptimConfig, Optimizer, Scope, find_device,
+};
+
+use crate::Loss;
+use crate::explore::{Exploration, Explorer};
+use crate::head::{HeadConfig, HeadShape};
+use crate::loss::{Sample, lambda_returns, td_loss};
+use crate::network::{Blueprint, Passes, QNetwork};
+
+/// Settings of [`Pqn`].
+///
+/// The defaults are those of the authors' repository for MinAtar (`purejaxql/config/alg/pqn_minatar.yaml`), with which
+/// 128 environments are stepped together; only the network, for observations of any shape, is that of their CartPole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PqnConfig {
+    /// Discount of rewards per environment step. Default 0.99.
+    pub gamma: f64,
+    /// How much longer returns count: 0 is one step, 1 is to the end of the rollout. Default 0.65.
+    pub lambda: f64,
+    /// Steps of every environment from one round of updates to the next. Default 32.
+    pub rollout_steps: usize,
+    /// Times that a rollout is learned from. Default 2.
+    pub epochs: usize,
+    /// Updates of an epoch, each from as many steps, in random order. Default 32.
+    pub minibatches: usize,
+    /// Optimiser; its learning rate may be a schedule in environment steps. Default RAdam with 5e-4. (The authors let
+    /// the rate fall to 0 at the end of a run.)
+    pub optimizer: OptimConfig,
+    /// Largest Euclidean norm of the gradient; absent: no limit. Default 10.
+    pub max_grad_norm: Option<f64>,
+    /// Probability of a random action, as a function of the environment step. Default from 1 to 0.05 over 1,000,000
+    /// steps. (The authors' first tenth of 10 million.)
+    pub epsilon: Schedule,
+    /// What lies between observation and head; the method needs normalised layers. Default a perceptron with 128 and
+    /// 128 units and layer norms.
+    pub extractor: ExtractorConfig,
+}
+
+impl Default for PqnConfig {
+    fn default() -> Self {
+        Self {
+            gamma: 0.99,
+            lambda: 0.65,
+            rollout_steps: 32,
+            epochs: 2,
+            minibatches: 32,
+            optimizer: OptimConfig::RAdam(AdamConfig {
+                learning_rate: Schedule::constant(5e-4),
+                ..AdamConfig::default()
+            }),
+            max_grad_norm: Some(10.0),
+            epsilon: Schedule::linear(1.0, 0.05, 1_000_000),
+            extractor: ExtractorConfig::Mlp(MlpConfig {
+                hidden: vec![128, 128],
+                norm: Norm::Layer,
+                ..MlpConfig::default()
+            }),
+        }
+    }
+}
+
+impl PqnConfig {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key and the accepted range.
+    pub fn check(&self, num_envs: usize) -> Result<()> {
+        check_range("gamma", self.gamma, 0.0..=1.0)?;
+        check_range("lambda", self.lambda, 0.0..=1.0)?;
+        check_range("rollout_steps", self.rollout_steps, 1..=65_536)?;
+        check_range("epochs", self.epochs, 1..=10_000)?;
+        let steps = self.rollout_steps * num_envs;
+        check_range("minibatches", self.minibatches, 1..=steps)?;
+        if !steps.is_multiple_of(self.minibatches) {
+            let what = format!(
+                "{} parts cannot be equal of {steps} steps, rollout_steps = {} of num_envs = {num_envs}; give a divisor",
+                self.minibatches, self.rollout_steps
+            );
+            return Err(Error::config("minibatches", what));
+        }
+        self.optimizer.check().map_err(|e| e.under("optimizer"))?;
+        if let Some(norm) = self
+            .max_grad_norm
+            .filter(|norm| !(*norm > 0.0 && norm.is_finite()))
+        {
+            let what = format!("{norm} is out of range; give a number above 0");
+            return Err(Error::config("max_grad_norm", what));
+        }
+        self.epsilon.check("epsilon", 0.0, 1.0)
+    }
+}
+
+/// Q-learning from parallel environments, without replay and target network.
+///
+/// All environments are stepped `rollout_steps` times with the same weights; then the network learns the
+/// lambda-returns of these steps, in some epochs of minibatches, and the steps are forgotten. The network's own values
+/// are bootstrapped from, which normalised layers keep stable.
+///
+/// # Reference
+/// Gallici et al., "Simplifying Deep Temporal Difference Learning" (2024), algorithm 1 and section 4. Deviations: an
+/// episode that was cut off bootstraps from its true last observation, where the authors' code treats it as ended;
+/// images are normalised over the filters of each pixel, as in their code for MinAtar.
+#[derive(Debug)]
+pub struct Pqn {
+    config: PqnConfig,
+    network: QNetwork,
+    optimizer: Optimizer,
+    rollout: Rollout,
+    state: State,
+    room: Room,
+}
+
+/// Counters and generators.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    env_steps: EnvSteps,
+    updates: u64,
+    explorer: Explorer,
+    shuffle: Rng,
+}
+
+/// The steps since the last round of updates: `[steps, environments]`, row by row.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rollout {
+    envs: usize,
+    /// Steps of every environment so far.
+    steps: usize,
+    obs: Array,
+    actions: Vec<i32>,
+    rewards: Vec<f32>,
+    status: Vec<Status>,
+    /// The largest Q-value of each observation.
+    v: Vec<f32>,
+    /// That of the observation each step led to; filled in where an episode went on, when the next one is known.
+    v_next: Vec<f32>,
+}
+
+impl Rollout {
+    fn new(steps: usize, envs: usize, zeros: impl Fn(usize) -> Array) -> Self {
+        let len = steps * envs;
+        Self {
+            envs,
+            steps: 0,
+            obs: zeros(len),
+            actions: vec![0; len],
+            rewards: vec![0.0; len],
+            status: vec![Status::Running; len],
+            v: vec![0.0; len],
+            v_next: vec![0.0; len],
+        }
+    }
+
+    /// Number of steps that fit, all environments together.
+    fn len(&self) -> usize {
+        self.rewards.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.steps * self.envs == self.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        let row = self.obs.cols() * self.obs.kind().bytes() + 4 * size_of::<f32>();
+        (self.len() * (row + size_of::<Status>())) as u64
+    }
+
+    /// Whether `other` has the same form.
+    fn is_like(&self, other: &Self) -> bool {
+        let form = |r: &Self| {
+            let lens = [r.actions.len(), r.status.len(), r.v.len(), r.v_next.len()];
+            (
+                r.envs,
+                r.len(),
+                r.obs.kind(),
+                r.obs.rows(),
+                r.obs.cols(),
+                lens,
+            )
+        };
+        form(self) == form(other) && other.steps * other.envs <= other.len()
+    }
+}
+
+/// Room for intermediate results, made once.
+#[derive(Debug)]
+struct Room {
+    returns: Vec<f32>,
+    /// Steps of the rollout in the order in which they are learned from.
+    order: Vec<usize>,
+    obs: Array,
+    actions: Vec<i32>,
+    targets: Vec<f32>,
+    weights: Vec<f32>,
+    d_q: Vec<f32>,
+    td_abs: Vec<f32>,
+}
+
+impl Pqn {
+    /// An agent for the environments of `ctx`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a value out of range, a device that is not there, or what does not fit the memory;
+    /// [`Error::Space`] if actions are no discrete choice or the network cannot read the observations.
+    pub fn new(config: &PqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
+        let spec = ctx.spec;
+        let actions = spec.num_actions("pqn")?;
+        config.check(spec.num_envs)?;
+        let head = HeadShape {
+            config: HeadConfig::Expected {},
+            actions,
+            dueling: false,
+            units: 0,
+            noise: None,
+        };
+        let space = spec.observation_space();
+        let (weights, features) = config.extractor.size(&space);
+        let weights = weights.saturating_add(head.num_weights(features));
+        // Weights and their copy for the fast passes, the gradient, and what the optimiser holds.
+        let copies = 3 + config.optimizer.copies();
+        let bytes = weights.saturating_mul(4 * copies);
+        check_fits("extractor.hidden", "the network", bytes)?;
+        let len = config.rollout_steps * spec.num_envs;
+        let zeros = |rows| Array::zeros_of(spec.obs_kind, rows, space.len());
+        let row = (space.len() * spec.obs_kind.bytes()) as u64;
+        check_fits(
+            "rollout_steps",
+            "the rollout",
+            row.saturating_mul(len as u64),
+        )?;
+
+        let extractor = config.extractor.clone();
+        let build = move |scope: &mut Scope<'_>, space: &Space| {
+            let built = extractor.build(scope, space);
+            built.map_err(|e| e.under("extractor"))
+        };
+        let blueprint = Blueprint {
+            extractor: Arc::new(build),
+            head,
+            passes: Passes::Fast,
+            space: space.clone(),
+            scalar: spec.obs_kind,
+        };
+        let init = ctx.seeds.stream("agent/init", 0);
+        let mut network = QNetwork::new(blueprint, find_device(ctx.device)?, init)?;
+        network.enable_gradients();
+        let optimizer = Optimizer::new(&config.optimizer, network.params())
+            .map_err(|e| e.under("optimizer"))?;
+        let batch = len / config.minibatches;
+        Ok(Self {
+            network,
+            optimizer,
+            rollout: Rollout::new(config.rollout_steps, spec.num_envs, zeros),
+            state: State {
+                env_steps: 0,
+                updates: 0,
+                explorer: Explorer::new(ctx.seeds),
+                shuffle: ctx.seeds.stream("agent/shuffle", 0),
+            },
+            room: Room {
+                returns: vec![0.0; len],
+                order: (0..len).collect(),
+                obs: zeros(batch),
+                actions: vec![0; batch],
+                targets: vec![0.0; batch],
+                // The authors' loss is half the squared error.
+                weights: vec![0.5; batch],
+                d_q: Vec::new(),
+                td_abs: Vec::new(),
+            },
+            config: config.clone(),
+        })
+    }
+
+    fn exploration(&self) -> Exploration {
+        Exploration {
+            epsilon: self.config.epsilon.at(self.state.env_steps),
+            spread: 0.0,
+        }
+    }
+
+    /// Learns from the rollout, which is full, and empties it.
+    fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
+        let rollout = &mut self.rollout;
+        for step in 0..rollout.len() - rollout.envs {
+            if rollout.status[step] == Status::Running {
+                rollout.v_next[step] = rollout.v[step + rollout.envs];
+            }
+        }
+        lambda_returns(
+            &rollout.rewards,
+            &rollout.status,
+            &rollout.v_next,
+            rollout.envs,
+            [self.config.gamma, self.config.lambda].map(|x| x as f32),
+            &mut self.room.returns,
+        );
+        // Every round is the same whatever was shuffled before, so that nothing but the stream is to be saved.
+        let room = &mut self.room;
+        room.order.clear();
+        room.order.extend(0..self.rollout.len());
+        for _ in 0..self.config.epochs {
+            self.room.order.shuffle(&mut self.state.shuffle);
+            for part in 0..self.config.minibatches {
+                self.learn_part(part, log)?;
+            }
+        }
+        self.rollout.steps = 0;
+        Ok(())
+    }
+
+    /// One update.
+    fn learn_part(&mut self, part: usize, log: &mut Log<'_>) -> Result<()> {
+        let Room {
+            returns,
+            order,
+            obs,
+            actions,
+            targets,
+            weights,
+            d_q,
+            td_abs,
+        } = &mut self.room;
+        let batch = targets.len();
+        for (row, &step) in order[part * batch..][..batch].iter().enumerate() {
+            obs.copy_row(row, &self.rollout.obs, step);
+            actions[row] = self.rollout.actions[step];
+            targets[row] = returns[step];
+        }
+        let q = self.network.forward(obs, None);
+        let sample = Sample { actions, weights };
+        let loss = td_loss(Loss::Mse, q, targets, sample, d_q, td_abs);
+        self.state.updates += 1;
+        let step = self.state.env_steps;
+        if !loss.is_finite() {
+            let what = format!("the loss of update {} is {loss}", self.state.updates);
+            return Err(Error::Diverged { step, what });
+        }
+        let report = log.is_due() && !log.used();
+        if report {
+            let mean = q.iter().map(|&q| f64::from(q)).sum::<f64>() / q.len() as f64;
+            log.scalar("loss/td", f64::from(loss))?;
+            log.scalar("q/mean", mean)?;
+        }
+        self.network.backward(d_q);
+        if report || self.config.max_grad_norm.is_some() {
+            let max = self.config.max_grad_norm.unwrap_or(f64::INFINITY);
+            let norm = self.network.clip_gradient(max);
+            if report {
+                log.scalar("grad/norm", norm)?;
+                log.scalar("explore/epsilon", self.exploration().epsilon)?;
+            }
+        }
+        let optimizer = &mut self.optimizer;
+        self.network.change(|params| optimizer.step(params, step));
+        Ok(())
+    }
+}
+
+/// The largest number of each row.
+fn largest(q: &[f32], actions: usize) -> impl Iterator<Item = f32> {
+    let rows = q.chunks_exact(actions);
+    rows.map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
+impl Actor for Pqn {
+    fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
+        let exploration = self.exploration();
+        let explorer = &mut self.state.explorer;
+        let asked = explorer.act(&mut self.network, exploration, obs, mode, actions);
+        if mode == Mode::Explore {
+            let actions = self.network.num_actions();
+            let q = match asked {
+                true => self.network.means(),
+                false => self.network.q_values(obs),
+            };
+            let rollout = &mut self.rollout;
+            let first = rollout.steps * rollout.envs;
+            let v = rollout.v[first..].iter_mut();
+            v.zip(largest(q, actions)).for_each(|(v, q)| *v = q);
+        }
+    }
+}
+
+impl Agent for Pqn {
+    fn observe(&mut self, transitions: &Transitions<'_>) {
+        let rollout = &mut self.rollout;
+        let first = rollout.steps * rollout.envs;
+        let rows = first..first + rollout.envs;
+        rollout.actions[rows.clone()].copy_from_slice(transitions.actions.as_slice());
+        rollout.rewards[rows.clone()].copy_from_slice(transitions.rewards);
+        rollout.status[rows.clone()].copy_from_slice(transitions.status);
+        for (row, step) in rows.clone().enumerate() {
+            rollout.obs.copy_row(step, transitions.obs, row);
+        }
+        rollout.steps += 1;
+        // What the step led to is seen again in the next one, but for the last step and where an episode was cut off.
+        let cut = transitions.status.contains(&Status::Truncated);
+        if cut || rollout.is_full() {
+            let q = self.network.q_values(transitions.next_obs);
+            let actions = q.len() / rollout.envs;
+            let v_next = rollout.v_next[rows].iter_mut();
+            v_next.zip(largest(q, actions)).for_each(|(v, q)| *v = q);
+        }
+        self.state.env_steps += transitions.len() as EnvSteps;
+    }
+
+    fn update(&mut self, log: &mut Log<'_>) -> Result<()> {
+        if self.rollout.is_full() {
+            self.learn(log)?;
+        }
+        Ok(())
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        let write = |name: &str, bytes: Vec<u8>| {
+            let path = dir.join(name);
+            fs::write(&path, bytes).map_err(Error::io(path))
+        };
+        self.network
+            .params()
+            .save(&dir.join("weights.safetensors"))?;
+        self.optimizer.save(&dir.join("optimizer.safetensors"))?;
+        let rollout =
+            postcard::to_stdvec(&self.rollout).map_err(|e| Error::Backend(Box::new(e)))?;
+        write("rollout.bin", rollout)?;
+        let state =
+            serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
+        write("state.json", state)
+    }
+
+    fn load(&mut self, dir: &Path) -> Result<()> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            let bytes = fs::read(&path).map_err(Error::io(&path))?;
+            Ok::<_, Error>((path, bytes))
+        };
+        let (path, bytes) = read("state.json")?;
+        let state =
+            serde_json::from_slice(&bytes).map_err(|e| Error::checkpoint(&path, e.to_string()))?;
+        let (path, bytes) = read("rollout.bin")?;
+        let rollout: Rollout = postcard::from_bytes(&bytes)
+            .map_err(|e| Error::checkpoint(&path, format!("cannot be read: {e}")))?;
+        if !self.rollout.is_like(&rollout) {
+            let what = "is not of a run with these rollout_steps, environments and observations";
+            return Err(Error::checkpoint(&path, what.to_owned()));
+        }
+        self.load_policy(dir)?;
+        self.optimizer.load(&dir.join("optimizer.safetensors"))?;
+        self.rollout = rollout;
+        self.state = state;
+        Ok(())
+    }
+
+    fn load_policy(&mut self, dir: &Path) -> Result<()> {
+        self.network.load(&dir.join("weights.safetensors"))
+    }
+
+    fn memory(&self) -> u64 {
+        self.rollout.bytes() + self.network.params().bytes() + self.optimizer.bytes()
+    }
+
+    fn describe(&self) -> String {
+        self.network.describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_refused_with_key_and_range() {
+        for (json, message) in [
+            (
+                r#"{"lambda": 1.5}"#,
+                "lambda: 1.5 is out of range; give 0 to 1",
+            ),
+            (
+                r#"{"rollout_steps": 0}"#,
+                "rollout_steps: 0 is out of range; give 1 to 65536",
+            ),
+            (
+                r#"{"minibatches": 0}"#,
+                "minibatches: 0 is out of range; give 1 to 256",
+            ),
+            (
+                r#"{"minibatches": 7}"#,
+                "minibatches: 7 parts cannot be equal of 256 steps, rollout_steps = 32 of num_envs = 8; give a divisor",
+            ),
+            (r#"{"epochs": 0}"#, "epochs: 0 is out of range"),
+            (
+                r#"{"max_grad_norm": 0}"#,
+                "max_grad_norm: 0 is out of range; give a number above 0",
+            ),
+        ] {
+            let config: PqnConfig = serde_json::from_str(json).unwrap();
+            let error = config.check(8).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+        PqnConfig::default().check(128).unwrap();
+        assert!(serde_json::from_str::<PqnConfig>(r#"{"lamda": 1}"#).is_err());
+    }
+}
