@@ -255,6 +255,9 @@ impl Layer {
         self.inverse_deviations.clear();
         self.normalised.clear();
         self.normalised.extend_from_slice(&self.values);
+        if pixels == 1 {
+            return self.normalise_rows();
+        }
         let samples = self
             .normalised
             .chunks_exact_mut(self.outputs * pixels)
@@ -280,6 +283,26 @@ impl Layer {
                     *x *= inverse;
                     *y = *x * gain + shift;
                 }
+            }
+        }
+    }
+
+    /// The same for one pixel, where what is summed lies side by side.
+    fn normalise_rows(&mut self) {
+        let n = self.outputs as f32;
+        let rows = self
+            .normalised
+            .chunks_exact_mut(self.outputs)
+            .zip(self.values.chunks_exact_mut(self.outputs));
+        for (x, y) in rows {
+            let mean = sum(x) / n;
+            x.iter_mut().for_each(|x| *x -= mean);
+            let inverse = 1.0 / (dot(x, x) / n + EPSILON).sqrt();
+            self.inverse_deviations.push(inverse);
+            let weights = self.gain.iter().zip(&self.shift);
+            for ((x, y), (gain, shift)) in x.iter_mut().zip(y).zip(weights) {
+                *x *= inverse;
+                *y = *x * gain + shift;
             }
         }
     }
@@ -350,6 +373,9 @@ impl Layer {
         let (n, pixels) = (self.outputs as f32, self.pixels);
         d_gain.fill(0.0);
         d_shift.fill(0.0);
+        if pixels == 1 {
+            return self.backward_norm_rows(d_y, d_gain, d_shift);
+        }
         let (mut means, mut along) = (vec![0.0; pixels], vec![0.0; pixels]);
         let samples = d_y
             .chunks_exact_mut(self.outputs * pixels)
@@ -381,6 +407,29 @@ impl Layer {
                 for ((((d, x), mean), along), inverse) in numbers {
                     *d = inverse * (*d - mean - x * along);
                 }
+            }
+        }
+    }
+
+    /// The same for one pixel.
+    fn backward_norm_rows(&self, d_y: &mut [f32], d_gain: &mut [f32], d_shift: &mut [f32]) {
+        let n = self.outputs as f32;
+        let rows = d_y
+            .chunks_exact_mut(self.outputs)
+            .zip(self.normalised.chunks_exact(self.outputs))
+            .zip(&self.inverse_deviations);
+        for ((d_y, x), inverse) in rows {
+            let sums = d_gain.iter_mut().zip(&mut *d_shift);
+            for (((d, x), gain), (d_gain, d_shift)) in
+                d_y.iter_mut().zip(x).zip(&self.gain).zip(sums)
+            {
+                *d_gain += *d * x;
+                *d_shift += *d;
+                *d *= gain;
+            }
+            let (mean, along) = (sum(d_y) / n, dot(d_y, x) / n);
+            for (d, x) in d_y.iter_mut().zip(x) {
+                *d = inverse * (*d - mean - x * along);
             }
         }
     }
@@ -423,7 +472,10 @@ fn gather_patches(images: &[f32], conv: ConvShape, patches: &mut Vec<f32>) {
     for image in images.chunks_exact(conv.inputs()) {
         for start in conv.line_starts() {
             let line = &image[start..];
-            if conv.stride == 1 {
+            if let (1, 8, Some(line)) = (conv.stride, width, line.first_chunk::<8>()) {
+                // MinAtar's: a copy of known length is an instruction instead of a call.
+                patches.extend_from_slice(line);
+            } else if conv.stride == 1 {
                 patches.extend_from_slice(&line[..width]);
             } else {
                 patches.extend(line.iter().step_by(conv.stride).take(width));
@@ -463,6 +515,22 @@ fn sum(values: &[f32]) -> f32 {
     let rest: f32 = chunks.remainder().iter().sum();
     for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += x);
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// The sum of the products of `a` and `b`, in sixteen chains.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes: Lane = [0.0; 16];
+    let (a, b) = (a.chunks_exact(lanes.len()), b.chunks_exact(lanes.len()));
+    let rest = a.remainder().iter().zip(b.remainder());
+    let rest: f32 = rest.map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        let products = a.iter().zip(b);
+        lanes
+            .iter_mut()
+            .zip(products)
+            .for_each(|(lane, (a, b))| *lane += a * b);
     }
     lanes.iter().sum::<f32>() + rest
 }

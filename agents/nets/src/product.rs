@@ -22,7 +22,11 @@ pub(crate) fn pack(matrix: &[f32], inner: usize, cols: usize, panels: &mut Vec<L
         let first = p * COLS;
         let width = COLS.min(cols - first);
         for (lane, row) in panel.iter_mut().zip(matrix.chunks_exact(cols)) {
-            lane[..width].copy_from_slice(&row[first..first + width]);
+            // A copy of known length is two instructions instead of a call.
+            match row[first..].first_chunk() {
+                Some(whole) => *lane = *whole,
+                None => lane[..width].copy_from_slice(&row[first..]),
+            }
         }
     }
 }
@@ -153,7 +157,10 @@ fn tile<const FUSED: bool>(
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "instructions that not every processor has")]
 mod avx512 {
-    use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_set1_ps, _mm512_setzero_ps};
+    use std::arch::x86_64::{
+        __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_storeu_ps,
+    };
 
     use super::{COLS, Lane, Left};
 
@@ -212,50 +219,78 @@ mod avx512 {
         [rows, inner, top, height]: [usize; 4],
         panels: [&[Lane]; P],
     ) -> [[Lane; P]; ROWS] {
-        let panels = panels.map(|panel| &panel[..inner]);
+        // Closures have the instructions of this function and the adapters that call them have not, so that neither is
+        // inlined; hence the loops.
+        let mut sums = [[_mm512_setzero_ps(); P]; ROWS];
+        assert!(panels.iter().all(|panel| panel.len() == inner), "panels");
         match left {
             Left::Rows(a) => {
+                assert!(a.len() >= (top + height) * inner, "rows");
                 // Missing rows repeat the last one; their results are dropped.
-                let row = |r: usize| &a[(top + r.min(height - 1)) * inner..][..inner];
-                let lines: [&[f32]; ROWS] = std::array::from_fn(row);
-                let mut sums = [[_mm512_setzero_ps(); P]; ROWS];
-                for k in 0..inner {
-                    add(
-                        &mut sums,
-                        std::array::from_fn(|r| lines[r][k]),
-                        panels.map(|p| &p[k]),
-                    );
+                let mut starts = [0; ROWS];
+                for (r, start) in starts.iter_mut().enumerate() {
+                    *start = (top + r.min(height - 1)) * inner;
                 }
-                sums.map(lanes)
+                for k in 0..inner {
+                    let mut values = [0.0; ROWS];
+                    for r in 0..ROWS {
+                        // SAFETY: a row has `inner` numbers and ends where the assertion says at the latest.
+                        values[r] = unsafe { *a.get_unchecked(starts[r] + k) };
+                    }
+                    // SAFETY: a panel has `inner` lanes.
+                    unsafe { add(&mut sums, &values, &panels, k) };
+                }
+            }
+            // Apart, because a copy of unknown length is a call, around which all sums would be put by.
+            Left::Columns(a) if height == ROWS => {
+                for (k, column) in a.chunks_exact(rows).enumerate().take(inner) {
+                    let values = column[top..].first_chunk().expect("a tile of whole height");
+                    // SAFETY: as above.
+                    unsafe { add(&mut sums, values, &panels, k) };
+                }
             }
             Left::Columns(a) => {
-                let mut sums = [[_mm512_setzero_ps(); P]; ROWS];
-                for (k, column) in a.chunks_exact(rows).enumerate() {
+                for (k, column) in a.chunks_exact(rows).enumerate().take(inner) {
                     let mut values = [0.0; ROWS];
-                    values[..height].copy_from_slice(&column[top..top + height]);
-                    add(&mut sums, values, panels.map(|p| &p[k]));
+                    values[..height].copy_from_slice(&column[top..]);
+                    // SAFETY: as above.
+                    unsafe { add(&mut sums, &values, &panels, k) };
                 }
-                sums.map(lanes)
             }
         }
+        let mut tile = [[[0.0; COLS]; P]; ROWS];
+        for (tile, sums) in tile.iter_mut().zip(sums) {
+            for (lane, sum) in tile.iter_mut().zip(sums) {
+                // SAFETY: a lane is sixteen floats.
+                unsafe { _mm512_storeu_ps(lane.as_mut_ptr(), sum) };
+            }
+        }
+        tile
     }
 
+    /// Adds the products of `a` and of lane `k` of all panels.
+    ///
+    /// # Safety
+    /// Every panel has more than `k` lanes.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn add<const P: usize>(sums: &mut [[__m512; P]; ROWS], a: [f32; ROWS], b: [&Lane; P]) {
-        // SAFETY: both types are sixteen floats, and every bit pattern is one.
-        let b = b.map(|lane| unsafe { std::mem::transmute::<Lane, __m512>(*lane) });
+    unsafe fn add<const P: usize>(
+        sums: &mut [[__m512; P]; ROWS],
+        a: &[f32; ROWS],
+        panels: &[&[Lane]; P],
+        k: usize,
+    ) {
+        let mut lanes = [_mm512_setzero_ps(); P];
+        for p in 0..P {
+            // SAFETY: the caller's promise; a lane is sixteen floats.
+            lanes[p] = unsafe { _mm512_loadu_ps(panels[p].get_unchecked(k).as_ptr()) };
+        }
         for (sums, a) in sums.iter_mut().zip(a) {
-            let a = _mm512_set1_ps(a);
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = _mm512_fmadd_ps(a, b, *sum);
+            let a = _mm512_set1_ps(*a);
+            for (sum, lane) in sums.iter_mut().zip(lanes) {
+                *sum = _mm512_fmadd_ps(a, lane, *sum);
             }
         }
-    }
-
-    fn lanes<const P: usize>(sums: [__m512; P]) -> [Lane; P] {
-        // SAFETY: as above.
-        sums.map(|sum| unsafe { std::mem::transmute::<__m512, Lane>(sum) })
     }
 }
 
