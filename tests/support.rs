@@ -59,13 +59,15 @@ pub fn stdout(output: &Output) -> String {
 
 /// A small configuration of `agent` that takes seconds even without optimisation.
 pub fn small_config(agent: &str) -> String {
-    let deep = agent.starts_with("dqn");
-    let (env, steps) = if deep {
+    let replays = ["dqn", "rainbow"].iter().any(|id| agent.starts_with(id));
+    let (env, steps) = if replays || agent == "pqn" {
         ("cart-pole", 1500)
     } else {
         ("frozen-lake", 20_000)
     };
-    let params = if deep {
+    let params = if agent == "pqn" {
+        "params = { minibatches = 4, extractor = { kind = \"mlp\", hidden = [16], norm = \"layer\" } }"
+    } else if replays {
         "params = { batch_size = 16, warmup_steps = 100, n_step = 2, \
          replay = { capacity = 1000, sampler = { kind = \"prioritized\" } }, \
          extractor = { kind = \"mlp\", hidden = [16] } }"

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `config` | [`DqnConfig`]: all settings and their sources |
+//! | `presets` | published settings, as values |
 //! | `agent` | [`Dqn`]: the loop's three calls, and saving |
 //! | `pqn` | [`Pqn`]: from parallel environments, without replay |
 //! | `network` | the Q-network: extractor and head, run fast or by libtorch |
@@ -48,6 +49,7 @@ mod head;
 pub mod loss;
 mod network;
 mod pqn;
+mod presets;
 
 use thorndike_core::Registry;
 
@@ -57,7 +59,17 @@ pub use head::{CategoricalConfig, HeadConfig, ImplicitQuantileConfig, QuantileCo
 pub use loss::Loss;
 pub use pqn::{Pqn, PqnConfig};
 
-/// Adds the agents `dqn` and `pqn`.
+/// Adds the agents `dqn`, its presets and `pqn`.
 pub fn register(registry: Registry) -> Registry {
-    registry.agent("dqn", Dqn::new).agent("pqn", Pqn::new)
+    registry
+        .agent("dqn", Dqn::new)
+        .preset("dqn-minatar", &DqnConfig::minatar(), Dqn::new)
+        .preset("dqn-nature", &DqnConfig::nature(), Dqn::new)
+        .preset("rainbow", &DqnConfig::rainbow(), Dqn::new)
+        .preset(
+            "rainbow-der",
+            &DqnConfig::rainbow_data_efficient(),
+            Dqn::new,
+        )
+        .agent("pqn", Pqn::new)
 }

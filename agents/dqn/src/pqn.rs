@@ -47,8 +47,8 @@ pub struct PqnConfig {
     /// Probability of a random action, as a function of the environment step. Default from 1 to 0.05 over 1,000,000
     /// steps. (The authors' first tenth of 10 million.)
     pub epsilon: Schedule,
-    /// What lies between observation and head; the method needs normalised layers. Default a perceptron with 128 and
-    /// 128 units and layer norms.
+    /// What lies between observation and head; the method needs normalised layers. Default a perceptron with 256 and
+    /// 256 units and layer norms.
     pub extractor: ExtractorConfig,
 }
 
@@ -67,7 +67,7 @@ impl Default for PqnConfig {
             max_grad_norm: Some(10.0),
             epsilon: Schedule::linear(1.0, 0.05, 1_000_000),
             extractor: ExtractorConfig::Mlp(MlpConfig {
-                hidden: vec![128, 128],
+                hidden: vec![256, 256],
                 norm: Norm::Layer,
                 ..MlpConfig::default()
             }),
