@@ -35,15 +35,17 @@ pub struct PqnConfig {
     pub lambda: f64,
     /// Steps of every environment from one round of updates to the next. Default 32.
     pub rollout_steps: usize,
+    /// What rewards are multiplied by before they are learned from. Default 1. (The authors' CartPole has 0.1.)
+    pub reward_scale: f64,
     /// Times that a rollout is learned from. Default 2.
     pub epochs: usize,
     /// Updates of an epoch, each from as many steps, in random order. Default 32.
     pub minibatches: usize,
-    /// Optimiser; its learning rate may be a schedule in environment steps. Default RAdam with 5e-4. (The authors let
-    /// the rate fall to 0 at the end of a run.)
+    /// Optimiser; its learning rate may be a schedule in environment steps, taken where the rollout began. Default RAdam
+    /// with 5e-4. (The authors let the rate fall to 0 at the end of a run.)
     pub optimizer: OptimConfig,
-    /// Largest Euclidean norm of the gradient; absent: no limit. Default 10.
-    pub max_grad_norm: Option<f64>,
+    /// Largest Euclidean norm of the gradient. Default 10.
+    pub max_grad_norm: f64,
     /// Probability of a random action, as a function of the environment step. Default from 1 to 0.05 over 1,000,000
     /// steps. (The authors' first tenth of 10 million.)
     pub epsilon: Schedule,
@@ -58,13 +60,14 @@ impl Default for PqnConfig {
             gamma: 0.99,
             lambda: 0.65,
             rollout_steps: 32,
+            reward_scale: 1.0,
             epochs: 2,
             minibatches: 32,
             optimizer: OptimConfig::RAdam(AdamConfig {
                 learning_rate: Schedule::constant(5e-4),
                 ..AdamConfig::default()
             }),
-            max_grad_norm: Some(10.0),
+            max_grad_norm: 10.0,
             epsilon: Schedule::linear(1.0, 0.05, 1_000_000),
             extractor: ExtractorConfig::Mlp(MlpConfig {
                 hidden: vec![256, 256],
@@ -95,12 +98,14 @@ impl PqnConfig {
             return Err(Error::config("minibatches", what));
         }
         self.optimizer.check().map_err(|e| e.under("optimizer"))?;
-        if let Some(norm) = self
-            .max_grad_norm
-            .filter(|norm| !(*norm > 0.0 && norm.is_finite()))
-        {
-            let what = format!("{norm} is out of range; give a number above 0");
-            return Err(Error::config("max_grad_norm", what));
+        for (key, value) in [
+            ("max_grad_norm", self.max_grad_norm),
+            ("reward_scale", self.reward_scale),
+        ] {
+            if !(value > 0.0 && value.is_finite()) {
+                let what = format!("{value} is out of range; give a number above 0");
+                return Err(Error::config(key, what));
+            }
         }
         self.epsilon.check("epsilon", 0.0, 1.0)
     }
@@ -182,20 +187,17 @@ impl Rollout {
         (self.len() * (row + size_of::<Status>())) as u64
     }
 
-    /// Whether `other` has the same form.
+    /// Whether `other`, untrusted, has the same form and is not full: it never is between steps.
     fn is_like(&self, other: &Self) -> bool {
-        let form = |r: &Self| {
+        let lens = |r: &Self| {
             let lens = [r.actions.len(), r.status.len(), r.v.len(), r.v_next.len()];
-            (
-                r.envs,
-                r.len(),
-                r.obs.kind(),
-                r.obs.rows(),
-                r.obs.cols(),
-                lens,
-            )
+            (r.envs, r.len(), lens)
         };
-        form(self) == form(other) && other.steps * other.envs <= other.len()
+        let [a, b] = [&self.obs, &other.obs];
+        lens(self) == lens(other)
+            && (a.kind(), a.cols()) == (b.kind(), b.cols())
+            && a.rows() == b.rows()
+            && other.steps < self.len() / self.envs
     }
 }
 
@@ -360,16 +362,15 @@ impl Pqn {
             log.scalar("q/mean", mean)?;
         }
         self.network.backward(d_q);
-        if report || self.config.max_grad_norm.is_some() {
-            let max = self.config.max_grad_norm.unwrap_or(f64::INFINITY);
-            let norm = self.network.clip_gradient(max);
-            if report {
-                log.scalar("grad/norm", norm)?;
-                log.scalar("explore/epsilon", self.exploration().epsilon)?;
-            }
+        let norm = self.network.clip_gradient(self.config.max_grad_norm);
+        if report {
+            log.scalar("grad/norm", norm)?;
+            log.scalar("explore/epsilon", self.exploration().epsilon)?;
         }
+        // Where the rollout began: a rate that falls to 0 at the end of a run would waste its last rollout.
+        let began = step - self.rollout.len() as EnvSteps;
         let optimizer = &mut self.optimizer;
-        self.network.change(|params| optimizer.step(params, step));
+        self.network.change(|params| optimizer.step(params, began));
         Ok(())
     }
 }
@@ -405,7 +406,9 @@ impl Agent for Pqn {
         let first = rollout.steps * rollout.envs;
         let rows = first..first + rollout.envs;
         rollout.actions[rows.clone()].copy_from_slice(transitions.actions.as_slice());
-        rollout.rewards[rows.clone()].copy_from_slice(transitions.rewards);
+        let scale = self.config.reward_scale as f32;
+        let rewards = rollout.rewards[rows.clone()].iter_mut();
+        (rewards.zip(transitions.rewards)).for_each(|(scaled, reward)| *scaled = scale * reward);
         rollout.status[rows.clone()].copy_from_slice(transitions.status);
         for (row, step) in rows.clone().enumerate() {
             rollout.obs.copy_row(step, transitions.obs, row);
@@ -474,17 +477,250 @@ impl Agent for Pqn {
     }
 
     fn memory(&self) -> u64 {
-        self.rollout.bytes() + self.network.params().bytes() + self.optimizer.bytes()
+        let room = &self.room;
+        let minibatch = room.obs.rows() * (room.obs.cols() * room.obs.kind().bytes() + 5 * 4);
+        let orders = room.returns.len() * (size_of::<f32>() + size_of::<usize>());
+        let rollout = self.rollout.bytes() + (minibatch + orders) as u64;
+        rollout + self.network.params().bytes() + self.optimizer.bytes()
     }
 
     fn describe(&self) -> String {
-        self.network.describe()
+        format!(
+            "{}\na rollout of {} steps of {} environments: {} epochs of {} minibatches of {} steps",
+            self.network.describe(),
+            self.config.rollout_steps,
+            self.rollout.envs,
+            self.config.epochs,
+            self.config.minibatches,
+            self.room.actions.len(),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Status::{Running, Terminated, Truncated};
+    use thorndike_core::rand::RngExt;
+    use thorndike_core::{Device, Env, EnvOptions, Seeds, Step, SyncVectorEnv, VectorEnv};
+    use thorndike_nets::tch::Tensor;
+
+    /// A drunkard on a line who is paid to the right. It ends at 1 and -1, and is cut off after four steps.
+    struct Walk;
+
+    impl Env for Walk {
+        type State = [f32; 2];
+        type Obs = f32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::unbounded(&[2])
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(3)
+        }
+        fn reset(&self, rng: &mut Rng) -> [f32; 2] {
+            [0.0, rng.random::<f32>() - 0.5]
+        }
+        fn step(&self, [at, wind]: &mut [f32; 2], action: usize, rng: &mut Rng) -> Step {
+            *at += 0.4 * (action as f32 - 1.0) + 0.3 * *wind + 0.3 * rng.random::<f32>();
+            if at.abs() > 1.0 {
+                Step::terminal(*at)
+            } else {
+                Step::running(0.1 * *at)
+            }
+        }
+        fn observe(&self, state: &[f32; 2], obs: &mut [f32]) {
+            obs.copy_from_slice(state);
+        }
+        fn time_limit(&self) -> Option<u32> {
+            Some(4)
+        }
+    }
+
+    fn config(json: serde_json::Value) -> PqnConfig {
+        let mut all = serde_json::json!({"rollout_steps": 12, "minibatches": 4, "epsilon": 0.5,
+            "extractor": {"kind": "mlp", "hidden": [16]}});
+        let json = json.as_object().unwrap().clone();
+        all.as_object_mut().unwrap().extend(json);
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn built(config: &PqnConfig) -> (Pqn, SyncVectorEnv<Walk>) {
+        thorndike_nets::use_threads(1);
+        let seeds = Seeds::new(11);
+        let options = EnvOptions {
+            num_envs: 3,
+            ..EnvOptions::default()
+        };
+        let envs = SyncVectorEnv::new(Walk, &options, seeds).unwrap();
+        let ctx = BuildContext {
+            spec: envs.spec(),
+            seeds,
+            device: Device::Cpu,
+        };
+        (Pqn::new(config, &ctx).unwrap(), envs)
+    }
+
+    /// Steps without an update; gives the true successor of every row, with how the step ended.
+    fn steps(
+        agent: &mut Pqn,
+        envs: &mut SyncVectorEnv<Walk>,
+        steps: usize,
+    ) -> Vec<(Status, Vec<f32>)> {
+        let (mut actions, mut seen) = (envs.new_actions(), Vec::new());
+        for _ in 0..steps {
+            agent.act(&envs.batch().obs, Mode::Explore, &mut actions);
+            envs.step(&actions);
+            let transitions = Transitions::new(envs.batch(), &actions);
+            agent.observe(&transitions);
+            for row in 0..transitions.len() {
+                let next = transitions.next_obs.row::<f32>(row).to_vec();
+                seen.push((transitions.status[row], next));
+            }
+            envs.advance();
+        }
+        seen
+    }
+
+    fn update(agent: &mut Pqn) -> Result<()> {
+        agent.update(&mut Log::new(&mut (), 0, false))
+    }
+
+    fn weights(agent: &Pqn) -> Vec<f32> {
+        Vec::try_from(agent.network.params().flat()).unwrap()
+    }
+
+    /// The largest Q-value of each observation, asked for one by one.
+    fn values(agent: &mut Pqn, seen: &[(Status, Vec<f32>)]) -> Vec<f32> {
+        let value = |(_, obs): &(Status, Vec<f32>)| {
+            let q = agent.network.q_values(&Array::from_vec(obs.clone(), 2));
+            q.iter().copied().reduce(f32::max).unwrap()
+        };
+        seen.iter().map(value).collect()
+    }
+
+    #[test]
+    fn every_successor_is_valued_by_its_true_observation() {
+        let (mut agent, mut envs) = built(&config(serde_json::json!({})));
+        for _ in 0..3 {
+            let seen = steps(&mut agent, &mut envs, 12);
+            let count = |of| seen.iter().filter(|(status, _)| *status == of).count();
+            assert!(count(Truncated) > 3 && count(Terminated) > 0 && count(Running) > 9);
+            let expected = values(&mut agent, &seen);
+            update(&mut agent).unwrap();
+            for (row, (status, _)) in seen.iter().enumerate() {
+                // The sums of a row may be rounded otherwise where there are fewer rows.
+                let close = (expected[row] - agent.rollout.v_next[row]).abs() < 1e-6;
+                assert!(*status == Terminated || close, "row {row}, {status:?}");
+            }
+            assert_eq!(agent.rollout.steps, 0);
+        }
+        assert_eq!(agent.state.updates, 3 * 2 * 4);
+    }
+
+    #[test]
+    fn an_update_is_a_step_down_the_gradient_of_half_the_squared_error() {
+        // A linear network, one minibatch, one epoch, plain gradient descent.
+        let config = config(
+            serde_json::json!({"minibatches": 1, "epochs": 1, "reward_scale": 0.5,
+            "extractor": {"kind": "flatten"}, "max_grad_norm": 1e9,
+            "optimizer": {"kind": "sgd", "learning_rate": {"kind": "linear", "from": 0.2, "to": 0.1, "steps": 36}}}),
+        );
+        let (mut agent, mut envs) = built(&config);
+        let seen = steps(&mut agent, &mut envs, 12);
+        let v_next = values(&mut agent, &seen);
+        // `[actions, inputs]`, then `[actions]`.
+        let before = weights(&agent);
+        let Rollout {
+            obs,
+            actions,
+            rewards,
+            status,
+            ..
+        } = &agent.rollout;
+        let mut targets = vec![0.0; 36];
+        lambda_returns(rewards, status, &v_next, 3, [0.99, 0.65], &mut targets);
+        let mut expected = before.clone();
+        for row in 0..36 {
+            let (x, action) = (obs.row::<f32>(row), actions[row] as usize);
+            let q = before[2 * action] * x[0] + before[2 * action + 1] * x[1] + before[6 + action];
+            // The learning rate is that of the rollout's first step.
+            let change = 0.2 * (q - targets[row]) / 36.0;
+            expected[2 * action] -= change * x[0];
+            expected[2 * action + 1] -= change * x[1];
+            expected[6 + action] -= change;
+        }
+        update(&mut agent).unwrap();
+        assert_ne!(weights(&agent), before);
+        for (w, expected) in weights(&agent).iter().zip(expected) {
+            // Sums of 36 terms of order 1 over 36, each rounded.
+            assert!((w - expected).abs() < 1e-5, "{w} {expected}");
+        }
+    }
+
+    #[test]
+    fn rewards_are_scaled() {
+        let rewards = |scale: f64| {
+            let (mut agent, mut envs) = built(&config(serde_json::json!({"reward_scale": scale})));
+            steps(&mut agent, &mut envs, 1);
+            agent.rollout.rewards[..3].to_vec()
+        };
+        let whole = rewards(1.0);
+        assert!(whole.iter().all(|&r| r != 0.0));
+        let quarter: Vec<f32> = whole.iter().map(|r| r * 0.25).collect();
+        assert_eq!(rewards(0.25), quarter);
+    }
+
+    #[test]
+    fn gradients_are_clipped() {
+        let norm_of_step = |max: f64| {
+            let (mut agent, mut envs) = built(&config(serde_json::json!({"max_grad_norm": max,
+                "minibatches": 1, "epochs": 1, "optimizer": {"kind": "sgd", "learning_rate": 1.0}})));
+            steps(&mut agent, &mut envs, 12);
+            let before = Tensor::from_slice(&weights(&agent));
+            update(&mut agent).unwrap();
+            let after = Tensor::from_slice(&weights(&agent));
+            (after - before).norm().double_value(&[])
+        };
+        assert!(norm_of_step(1e9) > 0.02);
+        assert!((norm_of_step(0.01) - 0.01).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_before_the_weights_change() {
+        let (mut agent, mut envs) = built(&config(serde_json::json!({})));
+        steps(&mut agent, &mut envs, 12);
+        agent.rollout.rewards.fill(f32::NAN);
+        let before = weights(&agent);
+        let error = update(&mut agent).unwrap_err().to_string();
+        assert_eq!(error, "the loss of update 1 is NaN at environment step 36");
+        assert_eq!(weights(&agent), before);
+    }
+
+    #[test]
+    fn exploiting_leaves_streams_and_rollout_alone() {
+        let (mut agent, mut envs) = built(&config(serde_json::json!({})));
+        steps(&mut agent, &mut envs, 5);
+        let all = |agent: &Pqn| {
+            let state = serde_json::to_string(&agent.state).unwrap();
+            (state, postcard::to_stdvec(&agent.rollout).unwrap())
+        };
+        let before = all(&agent);
+        let elsewhere = Array::from_vec(vec![0.3_f32; 14], 2);
+        agent.act(&elsewhere, Mode::Exploit, &mut Array::zeros::<i32>(7, 1));
+        assert!(all(&agent) == before);
+        let mut actions = envs.new_actions();
+        agent.act(&envs.batch().obs, Mode::Explore, &mut actions);
+        assert!(all(&agent) != before);
+    }
+
+    #[test]
+    fn the_order_of_learning_is_value_stable() {
+        let mut order: Vec<usize> = (0..8).collect();
+        order.shuffle(&mut Seeds::new(1).stream("agent/shuffle", 0));
+        assert_eq!(order, ORDER, "published results depend on these values");
+    }
+    const ORDER: [usize; 8] = [4, 0, 6, 3, 5, 1, 7, 2];
 
     #[test]
     fn values_out_of_range_are_refused_with_key_and_range() {
@@ -510,12 +746,23 @@ mod tests {
                 r#"{"max_grad_norm": 0}"#,
                 "max_grad_norm: 0 is out of range; give a number above 0",
             ),
+            (
+                r#"{"reward_scale": -2}"#,
+                "reward_scale: -2 is out of range; give a number above 0",
+            ),
+            (
+                r#"{"optimizer": {"kind": "radam", "beta1": 1}}"#,
+                "optimizer.beta1: 1 is out of range; give 0 or more and below 1",
+            ),
         ] {
             let config: PqnConfig = serde_json::from_str(json).unwrap();
             let error = config.check(8).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
         }
         PqnConfig::default().check(128).unwrap();
+        let json = serde_json::to_string(&PqnConfig::default()).unwrap();
+        let read: PqnConfig = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, PqnConfig::default());
         assert!(serde_json::from_str::<PqnConfig>(r#"{"lamda": 1}"#).is_err());
     }
 }

@@ -46,11 +46,13 @@ impl Env for Temptation {
     }
 }
 
-/// Always the same; pays 1 a step, cut off after three.
-struct Still;
+/// Looks always the same and pays 1 a step; after three it is cut off, or else the task ends it.
+struct Still {
+    cut: bool,
+}
 
 impl Env for Still {
-    type State = ();
+    type State = u32;
     type Obs = i32;
     type Action = usize;
     fn observation_space(&self) -> Space {
@@ -59,15 +61,22 @@ impl Env for Still {
     fn action_space(&self) -> Space {
         Space::Discrete(2)
     }
-    fn reset(&self, _: &mut Rng) {}
-    fn step(&self, (): &mut (), _: usize, _: &mut Rng) -> Step {
-        Step::running(1.0)
+    fn reset(&self, _: &mut Rng) -> u32 {
+        0
     }
-    fn observe(&self, (): &(), obs: &mut [i32]) {
+    fn step(&self, at: &mut u32, _: usize, _: &mut Rng) -> Step {
+        *at += 1;
+        if *at == 3 && !self.cut {
+            Step::terminal(1.0)
+        } else {
+            Step::running(1.0)
+        }
+    }
+    fn observe(&self, _: &u32, obs: &mut [i32]) {
         obs[0] = 0;
     }
     fn time_limit(&self) -> Option<u32> {
-        Some(3)
+        self.cut.then_some(3)
     }
 }
 
@@ -95,32 +104,105 @@ const SMALL: &str = r#"{"gamma": 0.9, "rollout_steps": 8, "minibatches": 4, "opt
     "learning_rate": 0.003}, "extractor": {"kind": "mlp", "hidden": [24], "norm": "layer"},
     "epsilon": {"kind": "linear", "from": 1, "to": 0.1, "steps": 4000}}"#;
 
-#[test]
-fn it_resists_temptation() {
-    let mut trainer = trainer(envs(Temptation, 8, 3), SMALL);
-    trainer.run_until(12_000, &mut ()).unwrap();
-    let evaluation = trainer
-        .evaluate(&mut *envs(Temptation, 10, 77), 100)
-        .unwrap();
-    // Straight right from a uniform start: on average 3 - 0.1 * 3 = 2.7, standard error 0.02. Left for ever: 0.5.
-    assert!(evaluation.mean() > 2.6, "{}", evaluation.mean());
-    assert!(evaluation.lengths.iter().all(|&length| length <= 7));
+/// `SMALL` with other values for some of its keys.
+fn small(changes: &str) -> String {
+    let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+    let (mut all, changes) = (read(SMALL), read(changes));
+    let more = changes.as_object().unwrap().clone();
+    all.as_object_mut().unwrap().extend(more);
+    all.to_string()
 }
 
 #[test]
-fn trap_truncation_bootstraps() {
-    let mut events: Vec<Event<'static>> = Vec::new();
-    let json = SMALL
-        .replace("0.9", "0.5")
-        .replace(r#""hidden": [24]"#, r#""hidden": [4]"#);
-    let mut trainer = trainer(envs(Still, 4, 1), &json);
-    trainer.run_until(20_000, &mut events).unwrap();
-    let q = events.iter().rev().find_map(|event| match event {
-        Event::Scalar { name, value, .. } if name == "q/mean" => Some(*value),
+fn every_variant_resists_temptation() {
+    for variant in [
+        "{}",
+        r#"{"lambda": 0}"#,
+        r#"{"lambda": 1, "reward_scale": 0.1}"#,
+        r#"{"minibatches": 1, "epochs": 10, "max_grad_norm": 0.5}"#,
+        r#"{"extractor": {"kind": "flatten"}, "optimizer": {"kind": "adam", "learning_rate": 0.02}}"#,
+    ] {
+        let mut trainer = trainer(envs(Temptation, 8, 3), &small(variant));
+        trainer.run_until(12_000, &mut ()).unwrap();
+        let evaluation = trainer
+            .evaluate(&mut *envs(Temptation, 10, 77), 100)
+            .unwrap();
+        // Straight right from a uniform start: on average 3 - 0.1 * 3 = 2.7, standard error 0.02. Left for ever: 0.5.
+        assert!(evaluation.mean() > 2.6, "{variant}: {}", evaluation.mean());
+        let longest = evaluation.lengths.iter().max().unwrap();
+        assert!(*longest <= 7, "{variant}: an episode of {longest} steps");
+    }
+}
+
+/// Numbers that were reported: step, name, value.
+fn reported<'a>(events: &'a [Event<'_>]) -> Vec<(u64, &'a str, f64)> {
+    let scalar = |event: &'a Event<'_>| match event {
+        Event::Scalar { step, name, value } => Some((*step, name.as_ref(), *value)),
         _ => None,
-    });
-    // One a step for ever at gamma 0.5 is worth 2; cut off after three steps without a value it would be less.
-    assert!((q.unwrap() - 2.0).abs() < 0.05, "{q:?}");
+    };
+    events.iter().filter_map(scalar).collect()
+}
+
+#[test]
+fn trap_truncation_bootstraps_and_termination_does_not() {
+    let q = |cut, lambda: f64| {
+        let json = small(&format!(
+            r#"{{"gamma": 0.5, "lambda": {lambda}, "extractor": {{"kind": "flatten"}},
+                "optimizer": {{"kind": "radam", "learning_rate": {{"kind": "linear", "from": 0.02, "to": 0, "steps": 10000}}}}}}"#
+        ));
+        let mut events: Vec<Event<'static>> = Vec::new();
+        // Rollouts of eight steps part episodes of three in every place.
+        let mut trainer = trainer(envs(Still { cut }, 4, 1), &json);
+        trainer.run_until(10_000, &mut events).unwrap();
+        let reported = reported(&events);
+        let q = reported.iter().rev().find(|(_, name, _)| *name == "q/mean");
+        q.unwrap().2
+    };
+    for lambda in [0.0, 0.65, 1.0] {
+        // One a step for ever at gamma 0.5 is worth 2, though each episode lasts three steps.
+        let cut = q(true, lambda);
+        assert!((cut - 2.0).abs() < 0.01, "{lambda}: {cut}");
+    }
+    // One step ahead from what looks always the same, and every third time nothing: q = 1 + 2/3 * q / 2 = 1.5.
+    let ended = q(false, 0.0);
+    assert!((ended - 1.5).abs() < 0.1, "{ended}");
+}
+
+#[test]
+fn numbers_are_reported_once_a_rollout_when_they_are_due() {
+    let mut events: Vec<Event<'static>> = Vec::new();
+    let mut trainer = trainer(envs(Temptation, 2, 1), SMALL);
+    trainer.run_until(400, &mut events).unwrap();
+    let reported = reported(&events);
+    let names: Vec<_> = reported.iter().map(|(_, name, _)| *name).collect();
+    assert_eq!(
+        names,
+        ["loss/td", "q/mean", "grad/norm", "explore/epsilon"].repeat(4)
+    );
+    // Rollouts end at multiples of 16.
+    let steps: Vec<_> = reported.iter().step_by(4).map(|(step, ..)| *step).collect();
+    assert_eq!(steps, [112, 208, 304, 400]);
+    assert!(reported.iter().all(|(.., value)| value.is_finite()));
+    assert!((reported[3].2 - (1.0 - 0.9 * 112.0 / 4000.0)).abs() < 1e-9);
+}
+
+#[test]
+fn the_policy_alone_is_enough_to_act() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut trained = trainer(envs(Temptation, 2, 2), SMALL);
+    trained.run_until(1000, &mut ()).unwrap();
+    trained.save(dir.path()).unwrap();
+    let agent = dir.path().join("agent");
+    for name in ["rollout.bin", "state.json", "optimizer.safetensors"] {
+        fs::remove_file(agent.join(name)).unwrap();
+    }
+    let mut other = trainer(envs(Temptation, 2, 99), SMALL);
+    let play = |trainer: &mut Trainer| trainer.evaluate(&mut *envs(Temptation, 4, 1), 20);
+    let before = play(&mut other).unwrap();
+    other.agent().load_policy(&agent).unwrap();
+    let expected = play(&mut trained).unwrap();
+    assert_ne!(before, expected);
+    assert_eq!(play(&mut other).unwrap(), expected);
 }
 
 fn saved(trainer: &Trainer) -> Vec<Vec<u8>> {

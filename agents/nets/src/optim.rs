@@ -654,19 +654,30 @@ mod tests {
 
     #[test]
     fn radam_equals_pytorch() {
-        // torch.optim.RAdam of PyTorch 2.11 in f64: lr 0.01, the gradients above. The mean alone moves the weights up to
-        // step 5, where the length of the second moment's average is 4.99; after it they are rectified.
-        let config = OptimConfig::RAdam(AdamConfig {
-            learning_rate: Schedule::constant(0.01),
-            ..AdamConfig::default()
-        });
-        for (steps, expected) in [
-            (5, [0.978_416, -1.960_437_4, 0.546_893_4]),
-            (6, [0.978_258_9, -1.960_199_3, 0.547_115_1]),
-            (40, [0.977_661_65, -1.985_687_7, 0.572_285_7]),
+        // The formulas of PyTorch 2.11's radam.py in f64: lr 0.01, the gradients above. The mean alone moves the weights
+        // up to step 5, where the length of the second moment's average is 4.99; after it they are rectified.
+        for (weight_decay, steps, expected) in [
+            (0.0, 5, [0.978_416, -1.960_437_4, 0.546_893_4]),
+            (0.0, 6, [0.978_258_9, -1.960_199_3, 0.547_115_1]),
+            (0.0, 40, [0.977_661_7, -1.985_687_7, 0.572_285_7]),
+            (0.1, 40, [0.968_529_6, -1.971_088_3, 0.569_377_5]),
         ] {
-            assert_close(&run(&config, steps), &expected);
+            let config = AdamConfig {
+                learning_rate: Schedule::constant(0.01),
+                weight_decay,
+                ..AdamConfig::default()
+            };
+            assert_close(&run(&OptimConfig::RAdam(config), steps), &expected);
         }
+    }
+
+    #[test]
+    fn radam_becomes_adam_in_the_long_run() {
+        let c = AdamConfig::default();
+        let [rectified, plain] = [true, false].map(|r| Adam::new(&c, r, 100_000, 1.0));
+        // Both divide by the corrected root; only RAdam's epsilon is not corrected.
+        let ratio = rectified.step / (plain.step / plain.root_scale);
+        assert!((ratio - 1.0).abs() < 1e-9, "{ratio}");
     }
 
     #[test]
