@@ -11,6 +11,21 @@
 //! | [`loss`] | targets, losses and their gradients, as pure functions |
 //! | `explore` | ε-greedy |
 //!
+//! Places where implementations are known to differ, and what happens here; each has a test in `tests/traps.rs`:
+//!
+//! | trap | here |
+//! |---|---|
+//! | truncation | an episode that was cut off bootstraps from its true last observation; one that ended does not |
+//! | autoreset | no transition leads from the end of an episode to the start of the next |
+//! | n-step tails | windows at an end are shorter and have their own discount |
+//! | unit of the target period | in its name: environment steps or updates |
+//! | units of ε | environment steps, however many environments there are |
+//! | Huber | slope of at most 1; not the square of a clamped error, whose slope is 0 |
+//! | the optimiser's epsilon | as configured, added behind the root |
+//! | priorities | of the TD error before its importance weight; the largest so far for new transitions |
+//! | clipped rewards | the agent's alone; returns are recorded as the environment gave them |
+//! | evaluation | environments, random streams and memory of its own |
+//!
 //! One update is: a batch from the replay, targets from the target network, the loss and its gradient with
 //! respect to the Q-values, a backward pass, a step of the optimiser, and perhaps a new target network.
 //!
