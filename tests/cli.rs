@@ -107,6 +107,40 @@ fn mistakes_that_show_when_things_are_built_leave_nothing_behind() {
         ],
         &["agent.params.replay.capacity: ", "would take", "available"],
     );
+    train(
+        &["ahead={}"],
+        &["ahead: this agent must act and learn in turns; leave the table out"],
+    );
+    let dqn = |change: &str, part: &str| {
+        train(
+            &["agent.id=dqn", "env.id=cart-pole", change],
+            &["error: agent.params.", part],
+        );
+    };
+    dqn(
+        "agent.params.head={ kind = \"categorical\", v_min = 9, v_max = 3 }",
+        "head.v_min: 9 is not below v_max, 3",
+    );
+    dqn(
+        "agent.params={ munchausen = {}, double = true }",
+        "munchausen: its soft values choose no action, so double = true means nothing",
+    );
+    dqn(
+        "agent.params.extractor={ kind = \"cnn\" }",
+        "extractor.kind: it reads images, and the observation has shape [4]; use \"mlp\"",
+    );
+    train(
+        &[
+            "agent.id=pqn",
+            "env.id=cart-pole",
+            "agent.params.minibatches=5",
+        ],
+        &[
+            "agent.params.minibatches: 5",
+            "rollout_steps = 32",
+            "num_envs",
+        ],
+    );
 }
 
 #[test]
@@ -252,6 +286,31 @@ fn a_trained_experiment_can_be_evaluated_watched_drawn_and_compared() {
         "{}",
         stderr(&again)
     );
+}
+
+#[test]
+fn episodes_that_an_evaluation_cut_off_are_counted() {
+    let folder = folder_with_config();
+    // Untrained, it walks into a wall for ever, and this world has no limit of its own.
+    let train = |id: &str| {
+        let env = format!("env.id={id}");
+        let args = [
+            "train",
+            "small.toml",
+            "--force",
+            &env,
+            "steps=2",
+            "eval.step_cap=60",
+        ];
+        stdout(&thorndike(folder.path(), &args))
+    };
+    let text = train("cliff-walking");
+    assert!(
+        text.contains("20 of 20 episodes were cut off by eval.step_cap"),
+        "{text}"
+    );
+    let text = train("frozen-lake");
+    assert!(!text.contains("cut off"), "{text}");
 }
 
 #[test]

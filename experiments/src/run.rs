@@ -138,6 +138,9 @@ pub struct SeedSummary {
     pub final_return_std: f64,
     /// Its episodes.
     pub final_episodes: usize,
+    /// Those of them that `eval.step_cap` cut off.
+    #[serde(default)]
+    pub final_episodes_cut: usize,
     /// Mean return of the last 100 episodes of learning, exploration included.
     pub learning_return: Option<f64>,
     /// The one action that was always taken in it, if there was only one.
@@ -527,6 +530,17 @@ impl<'a> Run<'a> {
         solver.policy_return(&policy, Some(limit)).map(Some)
     }
 
+    /// Episodes of an evaluation that would have gone on in an environment without a limit of its own.
+    fn episodes_cut(&self, evaluation: &Evaluation) -> usize {
+        let spec = self.trainer.envs().spec();
+        let (cap, repeat) = (self.config.eval.step_cap, spec.action_repeat);
+        let reached = |length: &&u32| length.saturating_mul(repeat) >= cap;
+        match spec.time_limit {
+            Some(_) => 0,
+            None => evaluation.lengths.iter().filter(reached).count(),
+        }
+    }
+
     fn summarise(
         &self,
         evaluation: &Evaluation,
@@ -539,6 +553,7 @@ impl<'a> Run<'a> {
             final_return: evaluation.mean(),
             final_return_std: evaluation.std(),
             final_episodes: evaluation.returns.len(),
+            final_episodes_cut: self.episodes_cut(evaluation),
             learning_return: self.log.recent_return(),
             only_action: evaluation.only_action,
             exact_return,

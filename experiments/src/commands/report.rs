@@ -139,6 +139,13 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
     }
 
     outln!("  ± is the standard deviation over the episodes of the final evaluation");
+    let cut: usize = seeds.iter().map(|seed| seed.final_episodes_cut).sum();
+    if cut > 0 {
+        let all: usize = seeds.iter().map(|seed| seed.final_episodes).sum();
+        outln!(
+            "  {cut} of {all} episodes were cut off by eval.step_cap; a higher one shows what they were worth"
+        );
+    }
     out!("\n{}", report.summary);
     let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
     if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
@@ -229,6 +236,7 @@ mod tests {
             final_return,
             final_return_std: 0.0,
             final_episodes: 1,
+            final_episodes_cut: 0,
             learning_return: None,
             only_action: None,
             exact_return,
