@@ -323,12 +323,13 @@ impl Agent for R2d2 {
             let path = dir.join(name);
             fs::read(&path).map_err(Error::io(path))
         };
-        let state = serde_json::from_slice(&read("state.json")?)
+        let state: State = serde_json::from_slice(&read("state.json")?)
             .map_err(|e| Error::checkpoint(dir.join("state.json"), e.to_string()))?;
         let memory = read("memory.bin")?;
         let (numbers, rest) = memory.as_chunks::<4>();
         let states = self.num_envs * self.online.state_len();
-        if !rest.is_empty() || !(numbers.is_empty() || numbers.len() == states) {
+        let none_yet = numbers.is_empty() && state.env_steps == 0;
+        if !rest.is_empty() || !(none_yet || numbers.len() == states) {
             let bytes = memory.len();
             let what = format!("has {bytes} bytes; a memory here has {}", 4 * states);
             return Err(Error::checkpoint(dir.join("memory.bin"), what));
