@@ -22,7 +22,7 @@ fn events(experiment: &Path, seed: u64) -> String {
 
 #[test]
 fn the_same_seed_gives_the_same_events_also_one_after_another() {
-    for agent in ["q-learning", "dqn", "pqn"] {
+    for agent in ["q-learning", "dqn", "pqn", "r2d2"] {
         let folder = tempfile::tempdir().unwrap();
         let a = train(folder.path(), "a", agent, &[]);
         let b = train(folder.path(), "b", agent, &["--jobs", "1"]);
@@ -38,7 +38,7 @@ fn the_same_seed_gives_the_same_events_also_one_after_another() {
 
 #[test]
 fn evaluating_more_often_changes_no_weight() {
-    for agent in ["q-learning", "dqn", "pqn"] {
+    for agent in ["q-learning", "dqn", "pqn", "r2d2"] {
         let folder = tempfile::tempdir().unwrap();
         let a = train(folder.path(), "a", agent, &["eval.every_steps=1000000"]);
         let b = train(folder.path(), "b", agent, &["eval.every_steps=130"]);

@@ -60,13 +60,17 @@ pub fn stdout(output: &Output) -> String {
 /// A small configuration of `agent` that takes seconds even without optimisation.
 pub fn small_config(agent: &str) -> String {
     let replays = ["dqn", "rainbow"].iter().any(|id| agent.starts_with(id));
-    let (env, steps) = if replays || agent == "pqn" {
+    let (env, steps) = if replays || ["pqn", "r2d2"].contains(&agent) {
         ("cart-pole", 1500)
     } else {
         ("frozen-lake", 20_000)
     };
     let params = if agent == "pqn" {
         "params = { minibatches = 4, extractor = { kind = \"mlp\", hidden = [16], norm = \"layer\" } }"
+    } else if agent == "r2d2" {
+        "params = { batch_size = 8, warmup_steps = 100, n_step = 2, \
+         replay = { capacity = 100, burn_in = 4, length = 8, period = 5 }, \
+         extractor = { kind = \"recurrent\", cell = \"lstm\", units = 8, encoder = [8] } }"
     } else if replays {
         "params = { batch_size = 16, warmup_steps = 100, n_step = 2, \
          replay = { capacity = 1000, sampler = { kind = \"prioritized\" } }, \

@@ -234,6 +234,9 @@ impl Experiment {
         crossbeam::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|_| {
+                    // The number of a thread's own: what was set in the one that starts this does not hold here.
+                    #[cfg(feature = "torch")]
+                    thorndike_nets::use_threads(1);
                     while let Some(&seed) =
                         self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed))
                     {

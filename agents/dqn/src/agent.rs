@@ -91,9 +91,9 @@ impl Dqn {
     /// observations.
     pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         config.check_network_fits(ctx)?;
-        let extractor = config.extractor.clone();
+        let (extractor, frames) = (config.extractor.clone(), ctx.spec.frame_stack);
         let build = move |scope: &mut Scope<'_>, space: &Space| {
-            let built = extractor.build(scope, space);
+            let built = extractor.build(scope, space, frames);
             built.map_err(|e| e.under("extractor"))
         };
         Self::build(config, ctx, Arc::new(build), Passes::Fast)
@@ -503,7 +503,7 @@ mod tests {
             device: Device::Cpu,
         };
         let extractor = config.extractor.clone();
-        let build = move |scope: &mut Scope<'_>, space: &Space| extractor.build(scope, space);
+        let build = move |scope: &mut Scope<'_>, space: &Space| extractor.build(scope, space, 1);
         (
             Dqn::build(config, &ctx, Arc::new(build), passes).unwrap(),
             envs,

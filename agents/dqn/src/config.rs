@@ -294,7 +294,9 @@ impl DqnConfig {
 
     /// Bytes of online and target network, gradient and optimiser on the processor.
     fn network_bytes(&self, spec: &EnvSpec) -> Result<u64> {
-        let (weights, features) = self.extractor.size(&spec.observation_space());
+        let (weights, features) = self
+            .extractor
+            .size(&spec.observation_space(), spec.frame_stack);
         let head = self
             .head_shape(spec.num_actions("dqn")?)
             .num_weights(features);
@@ -339,7 +341,7 @@ impl DqnConfig {
 }
 
 impl TargetConfig {
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         match self {
             Self::EverySteps { steps } => check_range("steps", steps, 1..=EnvSteps::MAX),
             Self::EveryUpdates { updates } => check_range("updates", updates, 1..=u64::MAX),

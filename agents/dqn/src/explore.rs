@@ -60,12 +60,8 @@ impl Explorer {
         actions: &mut Array,
     ) -> bool {
         let (actions, num_actions) = (actions.as_mut_slice::<i32>(), network.num_actions());
-        self.choices.clear();
-        self.choices.resize(obs.rows(), None);
-        if mode == Mode::Explore {
-            self.draw(exploration, num_actions);
-        }
-        let ask = self.choices.iter().any(Option::is_none);
+        let choices = self.choices(exploration, num_actions, obs.rows(), mode);
+        let ask = choices.iter().any(Option::is_none);
         if ask {
             match mode {
                 Mode::Exploit => network.silence(),
@@ -80,6 +76,22 @@ impl Explorer {
             *action = choice.unwrap_or(*action);
         }
         ask
+    }
+
+    /// The actions of the rows that explore; all `None` when exploiting, which draws nothing.
+    pub(crate) fn choices(
+        &mut self,
+        exploration: Exploration,
+        num_actions: usize,
+        rows: usize,
+        mode: Mode,
+    ) -> &[Option<i32>] {
+        self.choices.clear();
+        self.choices.resize(rows, None);
+        if mode == Mode::Explore {
+            self.draw(exploration, num_actions);
+        }
+        &self.choices
     }
 
     /// Draws for each row whether to explore, and how: `Some(action)`, drawn uniformly from `0..num_actions`, or

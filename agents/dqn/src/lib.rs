@@ -10,6 +10,7 @@
 //! | `head` | [`HeadConfig`]: expectation, atoms or quantiles; streams and noise |
 //! | [`loss`] | targets, losses and their gradients, as pure functions |
 //! | `explore` | ε-greedy |
+//! | [`r2d2`] | [`R2d2`]: recurrent Q-learning from sequences, with its own settings, network and losses |
 //!
 //! Places where implementations are known to differ, and what happens here; each has a test in `tests/traps.rs`:
 //!
@@ -65,6 +66,7 @@ pub mod loss;
 mod network;
 mod pqn;
 mod presets;
+pub mod r2d2;
 
 use thorndike_core::Registry;
 
@@ -73,8 +75,9 @@ pub use config::{DqnConfig, MunchausenConfig, ReplayConfig, TargetConfig};
 pub use head::{CategoricalConfig, HeadConfig, ImplicitQuantileConfig, QuantileConfig};
 pub use loss::Loss;
 pub use pqn::{Pqn, PqnConfig};
+pub use r2d2::{R2d2, R2d2Config, SequenceReplayConfig};
 
-/// Adds the agents `dqn`, its presets and `pqn`.
+/// Adds the agents `dqn`, its presets, `pqn` and `r2d2`.
 pub fn register(registry: Registry) -> Registry {
     registry
         .agent("dqn", Dqn::new)
@@ -87,4 +90,5 @@ pub fn register(registry: Registry) -> Registry {
             Dqn::new,
         )
         .agent("pqn", Pqn::new)
+        .agent("r2d2", R2d2::new)
 }

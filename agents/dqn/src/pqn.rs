@@ -233,7 +233,7 @@ impl Pqn {
             noise: None,
         };
         let space = spec.observation_space();
-        let (weights, features) = config.extractor.size(&space);
+        let (weights, features) = config.extractor.size(&space, spec.frame_stack);
         let weights = weights.saturating_add(head.num_weights(features));
         // Weights and their copy for the fast passes, the gradient, and what the optimiser holds.
         let copies = 3 + config.optimizer.copies();
@@ -248,9 +248,9 @@ impl Pqn {
             row.saturating_mul(len as u64),
         )?;
 
-        let extractor = config.extractor.clone();
+        let (extractor, frames) = (config.extractor.clone(), spec.frame_stack);
         let build = move |scope: &mut Scope<'_>, space: &Space| {
-            let built = extractor.build(scope, space);
+            let built = extractor.build(scope, space, frames);
             built.map_err(|e| e.under("extractor"))
         };
         let blueprint = Blueprint {

@@ -9,7 +9,9 @@ use thorndike_core::{Result, Space};
 use crate::Scope;
 use crate::chain::LayerShape;
 use crate::input::float_shape;
-use crate::models::{Cnn, CnnConfig, Impala, ImpalaConfig, Mlp, MlpConfig};
+use crate::models::{
+    Cnn, CnnConfig, Impala, ImpalaConfig, Mlp, MlpConfig, RecurrentConfig, RecurrentStack,
+};
 
 /// Turns encoded observations into one row of features each.
 ///
@@ -43,6 +45,8 @@ pub enum ExtractorConfig {
     Cnn(CnnConfig),
     /// Residual convolutions and a fully connected layer.
     Impala(ImpalaConfig),
+    /// A recurrent layer over the frames of a stack; the agent `r2d2` carries its state along instead.
+    Recurrent(RecurrentConfig),
 }
 
 impl Default for ExtractorConfig {
@@ -52,9 +56,9 @@ impl Default for ExtractorConfig {
 }
 
 impl ExtractorConfig {
-    /// Weights that [`build`](Self::build) would declare for observations of `space`, and the features it would give:
-    /// known before anything is allocated.
-    pub fn size(&self, space: &Space) -> (u64, u64) {
+    /// Weights that [`build`](Self::build) would declare for observations of `space`, a stack of `frames` frames, and
+    /// the features it would give: known before anything is allocated.
+    pub fn size(&self, space: &Space, frames: usize) -> (u64, u64) {
         let shape = float_shape(space);
         let inputs = shape.iter().product::<i64>() as u64;
         match self {
@@ -62,14 +66,21 @@ impl ExtractorConfig {
             Self::Mlp(config) => config.size(inputs),
             Self::Cnn(config) => config.size(&shape),
             Self::Impala(config) => config.size(&shape),
+            Self::Recurrent(config) => config.size(inputs / frames.max(1) as u64),
         }
     }
 
-    /// Declares the extractor's variables in `scope`, for observations of `space`.
+    /// Declares the extractor's variables in `scope`, for observations of `space`, in which `frames` frames lie
+    /// one after another, the oldest first ([`EnvSpec::frame_stack`](thorndike_core::EnvSpec::frame_stack)).
     ///
     /// # Errors
     /// [`Config`](thorndike_core::Error::Config) if a setting is out of range.
-    pub fn build(&self, scope: &mut Scope<'_>, space: &Space) -> Result<Box<dyn FeatureExtractor>> {
+    pub fn build(
+        &self,
+        scope: &mut Scope<'_>,
+        space: &Space,
+        frames: usize,
+    ) -> Result<Box<dyn FeatureExtractor>> {
         let shape = float_shape(space);
         let inputs = shape.iter().product();
         Ok(match self {
@@ -77,6 +88,9 @@ impl ExtractorConfig {
             Self::Mlp(config) => Box::new(Mlp::new(config, scope, inputs)?),
             Self::Cnn(config) => Box::new(Cnn::new(config, scope, &shape)?),
             Self::Impala(config) => Box::new(Impala::new(config, scope, &shape)?),
+            Self::Recurrent(config) => {
+                Box::new(RecurrentStack::new(config, scope, inputs, frames)?)
+            }
         })
     }
 }
@@ -111,7 +125,7 @@ mod tests {
     fn built(config: &ExtractorConfig, space: &Space) -> (ParamStore, Box<dyn FeatureExtractor>) {
         let rng = Seeds::new(3).stream("agent/init", 0);
         ParamStore::build(Device::Cpu, rng, |s| {
-            config.build(&mut s.sub("extractor"), space)
+            config.build(&mut s.sub("extractor"), space, 1)
         })
         .unwrap()
     }
@@ -130,6 +144,7 @@ mod tests {
         for json in [
             r#"{"kind": "flatten", "hidden": [3]}"#,
             r#"{"kind": "mlp", "hiden": [3]}"#,
+            r#"{"kind": "recurrent", "unit": 3}"#,
         ] {
             let error = serde_json::from_str::<ExtractorConfig>(json).unwrap_err();
             assert!(error.to_string().contains("unknown field"), "{error}");
@@ -146,7 +161,7 @@ mod tests {
         assert_eq!(names[3], ("extractor.1.bias", [3].as_slice()));
         let obs = Tensor::zeros([7, 2, 2], (Kind::Float, Device::Cpu));
         assert_eq!(extractor.features(&obs, false).size(), [7, 3]);
-        let (weights, width) = config.size(&Space::unbounded(&[2, 2]));
+        let (weights, width) = config.size(&Space::unbounded(&[2, 2]), 1);
         assert_eq!((weights, width), (store.num_parameters() as u64, 3));
     }
 }

@@ -6,7 +6,7 @@
 //! | [`OptimConfig`], [`Optimizer`] | Adam, AdamW, SGD and RMSProp on that tensor, with state that can be saved |
 //! | [`Input`] | observations as tensors |
 //! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
-//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala) |
+//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Recurrent`](models::Recurrent) |
 //! | [`Chain`] | chains of layers without libtorch calls, for speed on the processor |
 //! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
 //!
@@ -19,7 +19,7 @@
 //!
 //! let init = Seeds::new(1).stream("agent/init", 0);
 //! let (mut params, (extractor, head)) = ParamStore::build(Device::Cpu, init, |scope| {
-//!     let extractor = ExtractorConfig::default().build(&mut scope.sub("extractor"), &Space::unbounded(&[4]))?;
+//!     let extractor = ExtractorConfig::default().build(&mut scope.sub("extractor"), &Space::unbounded(&[4]), 1)?;
 //!     let head = Linear::new(&mut scope.sub("head"), extractor.width(), 1);
 //!     Ok((extractor, head))
 //! })?;

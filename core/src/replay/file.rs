@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::space::Space;
 
 const FORMAT: &str = "thorndike-replay";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// The first line is read into memory; this bounds it.
 const MAX_HEADER_BYTES: u64 = 1 << 16;
 
@@ -121,17 +121,9 @@ impl Replay {
     }
 
     fn read(&mut self, mut file: Reader<'_, impl BufRead>) -> Result<()> {
-        let header = file.header(&self.form())?;
+        let header = file.header(FORMAT, &self.form())?;
         let rows = file.count(&header, "rows", self.rows.capacity())?;
-        let last = if rows < self.rows.capacity() {
-            rows
-        } else {
-            rows - 1
-        };
-        self.rows.cursor = file.count(&header, "cursor", last)?;
-        if rows < self.rows.capacity() && self.rows.cursor != rows {
-            return Err(file.damaged("its rows do not start at the first"));
-        }
+        self.rows.cursor = file.cursor(&header, rows, self.rows.capacity())?;
         self.read_rows(&mut file, rows)?;
         self.read_envs(&mut file, rows)?;
         self.read_priorities(&mut file, rows)?;
@@ -206,7 +198,7 @@ impl Replay {
     }
 }
 
-fn write_rows(out: &mut impl Write, array: &Array, rows: usize) -> std::io::Result<()> {
+pub(super) fn write_rows(out: &mut impl Write, array: &Array, rows: usize) -> std::io::Result<()> {
     let len = rows * array.cols();
     match array.kind() {
         Kind::U8 => out.write_all(&array.as_slice::<u8>()[..len]),
@@ -218,9 +210,9 @@ fn write_rows(out: &mut impl Write, array: &Array, rows: usize) -> std::io::Resu
 }
 
 /// Reads a file that may be damaged or made up; every failure names the file.
-struct Reader<'a, R> {
-    path: &'a Path,
-    file: R,
+pub(super) struct Reader<'a, R> {
+    pub(super) path: &'a Path,
+    pub(super) file: R,
 }
 
 impl<R: BufRead> Reader<'_, R> {
@@ -228,12 +220,16 @@ impl<R: BufRead> Reader<'_, R> {
         Error::checkpoint(self.path, what)
     }
 
-    fn damaged(&self, what: &str) -> Error {
+    pub(super) fn damaged(&self, what: &str) -> Error {
         self.wrong(format!("is damaged: {what}"))
     }
 
     /// Reads the first line and compares it with the form of the replay at hand.
-    fn header(&mut self, form: &Map<String, Value>) -> Result<Map<String, Value>> {
+    pub(super) fn header(
+        &mut self,
+        format: &str,
+        form: &Map<String, Value>,
+    ) -> Result<Map<String, Value>> {
         let mut line = Vec::new();
         let read = (self.file.by_ref())
             .take(MAX_HEADER_BYTES)
@@ -242,7 +238,7 @@ impl<R: BufRead> Reader<'_, R> {
         let header: Map<String, Value> = serde_json::from_slice(&line)
             .map_err(|e| self.damaged(&format!("its first line is no JSON: {e}")))?;
         let found = |key: &str| header.get(key).cloned().unwrap_or_default();
-        if found("format") != FORMAT {
+        if found("format") != format {
             return Err(self.wrong(format!("is no replay: format {}", found("format"))));
         }
         if found("version") != VERSION {
@@ -261,12 +257,32 @@ impl<R: BufRead> Reader<'_, R> {
     }
 
     /// A number of the header, at most `max`.
-    fn count(&self, header: &Map<String, Value>, key: &str, max: usize) -> Result<usize> {
+    pub(super) fn count(
+        &self,
+        header: &Map<String, Value>,
+        key: &str,
+        max: usize,
+    ) -> Result<usize> {
         let found = header.get(key).and_then(Value::as_u64);
         found
             .and_then(|n| usize::try_from(n).ok())
             .filter(|&n| n <= max)
             .ok_or_else(|| self.damaged(&format!("\"{key}\" is no number up to {max}")))
+    }
+
+    /// The row that is written next in a ring of `capacity` rows, of which `rows` are filled.
+    pub(super) fn cursor(
+        &self,
+        header: &Map<String, Value>,
+        rows: usize,
+        capacity: usize,
+    ) -> Result<usize> {
+        let last = if rows < capacity { rows } else { rows - 1 };
+        let cursor = self.count(header, "cursor", last)?;
+        if rows < capacity && cursor != rows {
+            return Err(self.damaged("its rows do not start at the first"));
+        }
+        Ok(cursor)
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
@@ -276,7 +292,7 @@ impl<R: BufRead> Reader<'_, R> {
         })
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
         Ok(bytes)
@@ -293,7 +309,7 @@ impl<R: BufRead> Reader<'_, R> {
     }
 
     /// A priority with which something can be drawn.
-    fn priority(&mut self) -> Result<f64> {
+    pub(super) fn priority(&mut self) -> Result<f64> {
         let priority = f64::from_le_bytes(self.take()?);
         if priority > 0.0 && priority <= MAX_PRIORITY {
             Ok(priority)
@@ -303,7 +319,7 @@ impl<R: BufRead> Reader<'_, R> {
     }
 
     /// The first `rows` rows of `array`.
-    fn rows(&mut self, array: &mut Array, rows: usize) -> Result<()> {
+    pub(super) fn rows(&mut self, array: &mut Array, rows: usize) -> Result<()> {
         fn scalars<T: Element>(array: &mut Array, rows: usize) -> &mut [T] {
             let len = rows * array.cols();
             &mut array.as_mut_slice()[..len]
@@ -325,7 +341,7 @@ impl<R: BufRead> Reader<'_, R> {
     }
 
     /// Checks what is later used as a number of something: a state, a token, an action.
-    fn inside(&self, space: &Space, array: &Array, rows: usize) -> Result<()> {
+    pub(super) fn inside(&self, space: &Space, array: &Array, rows: usize) -> Result<()> {
         if matches!(space, Space::Box { .. }) {
             return Ok(());
         }
@@ -336,7 +352,7 @@ impl<R: BufRead> Reader<'_, R> {
     }
 
     /// Checks that nothing is left.
-    fn end(mut self) -> Result<()> {
+    pub(super) fn end(mut self) -> Result<()> {
         match self.file.fill_buf() {
             Ok([]) => Ok(()),
             Ok(_) => Err(self.damaged("it goes on after its end")),
@@ -450,7 +466,7 @@ mod tests {
     }
 
     /// `sound` with each bit and then all bits of byte `at` flipped, and with 4 or 8 bytes from there set to 0 or 255.
-    fn damaged(sound: &[u8], at: usize) -> impl Iterator<Item = Vec<u8>> {
+    pub(super) fn damaged(sound: &[u8], at: usize) -> impl Iterator<Item = Vec<u8>> {
         let flipped = [1, 2, 4, 8, 16, 32, 64, 128, 255].map(|mask| (1, !0, mask));
         let set = [4, 8].map(|len| [(len, 0, 0), (len, 0, 255)]);
         let ways = flipped.into_iter().chain(set.into_iter().flatten());

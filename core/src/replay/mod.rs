@@ -2,6 +2,7 @@
 //!
 //! [`Replay`] is three parts: a ring of observations, the n-step windows of each environment, and a
 //! sampler. An agent pushes every step of the vector environment and draws a [`MiniBatch`] when it learns.
+//! [`SequenceReplay`] keeps stretches of episodes instead, for agents with a memory.
 //!
 //! ```
 //! use thorndike_core::replay::{MiniBatch, Replay, ReplayConfig};
@@ -44,6 +45,7 @@ mod file;
 mod n_step;
 mod priority;
 mod rows;
+mod sequences;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,7 @@ use n_step::{Closed, NStep, OpenStep};
 use priority::Prioritized;
 pub use priority::PrioritizedConfig;
 use rows::{NONE, Rows};
+pub use sequences::{SequenceBatch, SequenceConfig, SequenceReplay};
 
 /// How much is stored and how it is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

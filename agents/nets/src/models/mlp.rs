@@ -68,7 +68,7 @@ impl MlpConfig {
 }
 
 /// More units than any published fully connected layer; a mistyped number is caught before it is allocated.
-const MAX_UNITS: usize = 65_536;
+pub(super) const MAX_UNITS: usize = 65_536;
 
 /// Fully connected layers, a nonlinearity after each.
 #[derive(Debug)]
