@@ -8,6 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Registry, check_range};
 
+use crate::runs::ReferenceLine;
+
 /// An experiment: one agent in one environment, with several seeds.
 ///
 /// ```toml
@@ -45,6 +47,9 @@ pub struct Config {
     /// resumed exactly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<Ahead>,
+    /// Returns to be drawn beside the curve, such as published ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<ReferenceLine>,
     /// Evaluation during training and at the end.
     #[serde(default)]
     pub eval: EvalConfig,
@@ -213,6 +218,15 @@ impl Config {
         if let Some(big) = seeds.iter().find(|&&seed| seed > i64::MAX as u64) {
             bail!("seeds: {big} is out of range; give 0 to {}", i64::MAX);
         }
+        for line in &self.references {
+            if !line.value.is_finite() || line.label.is_empty() || line.label.len() > 60 {
+                bail!(
+                    "references: {:?} at {} cannot be drawn; give a label of 1 to 60 letters and a finite value",
+                    line.label,
+                    line.value
+                );
+            }
+        }
         if let Some(ahead) = &self.ahead {
             ahead.check().map_err(|e| e.under("ahead"))?;
         }
@@ -371,6 +385,23 @@ mod tests {
         let config = parse(TEXT, &[]).unwrap();
         assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
         assert_eq!((config.eval.every_steps, config.save.every_steps), (5, 10));
+        let more = [
+            "ahead={ steps = 8 }",
+            "references=[{ label = \"a paper\", value = -3.5 }]",
+        ];
+        let config = parse(TEXT, &more).unwrap();
+        assert_eq!(
+            config.ahead.map(|ahead| (ahead.steps, ahead.refresh_steps)),
+            Some((8, 64))
+        );
+        assert_eq!(
+            (
+                config.references[0].label.as_str(),
+                config.references[0].value
+            ),
+            ("a paper", -3.5)
+        );
+        assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
     }
 
     #[test]
@@ -414,6 +445,14 @@ mod tests {
     #[test]
     fn each_mistake_is_one_line_with_the_key_and_what_is_accepted() {
         for (overrides, parts) in [
+            (
+                vec!["ahead={ steps = 0 }"],
+                vec!["ahead.steps: 0 is out of range; give 1 to"],
+            ),
+            (
+                vec!["references=[{ label = \"\", value = 1 }]"],
+                vec!["references: \"\" at 1 cannot be drawn; give a label"],
+            ),
             (
                 vec!["env.id=frozen-lak"],
                 vec![

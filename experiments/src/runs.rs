@@ -38,7 +38,8 @@ pub struct Experiment {
 }
 
 /// A return that is known without learning, such as the optimum or the one that counts as solved.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReferenceLine {
     /// Such as `optimum` or `solved`.
     pub label: String,

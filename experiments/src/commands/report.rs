@@ -186,8 +186,8 @@ fn read_summary(path: &Path) -> Result<SeedSummary> {
     serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
 }
 
-/// The optimum of a problem with known dynamics, and the return from which a problem counts as solved, unless not even
-/// the optimum reaches it.
+/// The optimum of a problem with known dynamics, the return from which a problem counts as solved, unless not even
+/// the optimum reaches it, and what the configuration names.
 pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<ReferenceLine>> {
     let (spec, limit) = evaluation_limit(config, registry)?;
     let mut lines = Vec::new();
@@ -199,6 +199,7 @@ pub(super) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
     if let Some(threshold) = spec.reward_threshold.filter(|&value| value <= optimum) {
         lines.push(ReferenceLine::solved(threshold));
     }
+    lines.extend(config.references.iter().cloned());
     Ok(lines)
 }
 
