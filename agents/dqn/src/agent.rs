@@ -12,7 +12,7 @@ use thorndike_core::{
     Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Seeds, Space,
     Transitions,
 };
-use thorndike_nets::{FeatureExtractor, Optimizer, Scope, find_device};
+use thorndike_nets::{Backend, FeatureExtractor, Optimizer, Scope, find_device, use_threads};
 
 use crate::config::{DqnConfig, TargetConfig};
 use crate::explore::Explorer;
@@ -350,10 +350,16 @@ struct Policy {
     explorer: Explorer,
     config: DqnConfig,
     env_steps: EnvSteps,
+    /// libtorch threads of the learner, until the acting thread has taken that number over.
+    threads: Option<usize>,
 }
 
 impl Actor for Policy {
     fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
+        // Part of libtorch asks for the number of the calling thread.
+        if let Some(threads) = self.threads.take() {
+            use_threads(threads);
+        }
         let epsilon = self.config.exploration(self.env_steps);
         self.explorer
             .act(&mut self.network, epsilon, obs, mode, actions);
@@ -430,6 +436,7 @@ impl Agent for Dqn {
             explorer: Explorer::new(self.seeds.child("policy", number)),
             config: self.config.clone(),
             env_steps: self.state.env_steps,
+            threads: Some(Backend::detect().threads.max(1)),
         };
         Some(Box::new(policy))
     }

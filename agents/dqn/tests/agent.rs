@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use thorndike_core::prelude::*;
-use thorndike_core::{Device, EnvOptions, SyncVectorEnv, Trainer, evaluate};
+use thorndike_core::{Ahead, Device, EnvOptions, SyncVectorEnv, Trainer, evaluate};
 use thorndike_dqn::{Dqn, DqnConfig};
 use thorndike_nets::{FeatureExtractor, Linear, Scope, tch::Tensor};
 
@@ -424,5 +424,22 @@ fn ctx_of<'a>(envs: &'a SyncVectorEnv<Temptation>) -> BuildContext<'a> {
         spec: envs.spec(),
         seeds: Seeds::new(4),
         device: Device::Cpu,
+    }
+}
+
+#[test]
+fn acting_ahead_of_learning_resists_temptation_as_well() {
+    for variant in [
+        "{}",
+        r#"{"noisy_sigma": 0.5, "epsilon": 0.0, "head_units": 16}"#,
+    ] {
+        let mut trainer = trainer(&config(variant), 2, 3);
+        let ahead = Ahead {
+            steps: 8,
+            refresh_steps: 8,
+        };
+        trainer.run_ahead_until(4000, ahead, &mut ()).unwrap();
+        let evaluation = evaluate(&mut envs(10, 77), trainer.agent(), 100);
+        assert!(evaluation.mean() > 2.6, "{variant}: {}", evaluation.mean());
     }
 }
