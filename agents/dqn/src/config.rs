@@ -51,12 +51,10 @@ pub struct DqnConfig {
     pub head_units: usize,
     /// Explore by learned noise in the layers behind the extractor, which starts at this scale (NoisyNet; the paper's
     /// is 0.5). `epsilon` still counts: set it to 0 for noise alone. Default absent: no noise.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub noisy_sigma: Option<f64>,
     /// Loss of a TD error, where the expectation is learned. Default the squared error.
     pub loss: Loss,
     /// Add the policy's log-probability to the reward, and learn soft values. Default absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub munchausen: Option<MunchausenConfig>,
     /// Largest Euclidean norm of the gradient; absent: no limit. Default absent.
     pub max_grad_norm: Option<f64>,

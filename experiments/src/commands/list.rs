@@ -178,11 +178,18 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
     };
     files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     files.sort();
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let width = files.iter().map(|path| name(path).len()).max().unwrap_or(0);
     for path in files {
         match Config::load(&path, &[], registry) {
             Ok(config) => outln!(
-                "  {:<24} {} on {}, {} steps, {} seeds{}",
-                path.file_name().unwrap_or_default().to_string_lossy(),
+                "  {:<width$} {} on {}, {} steps, {} seeds{}",
+                name(&path),
                 config.agent.id,
                 config.env.id,
                 thousands(config.steps),
