@@ -1,6 +1,5 @@
 //! The agent: acts, stores, and learns when its schedule says so.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use thorndike_core::{
 };
 use thorndike_nets::{Backend, FeatureExtractor, Optimizer, Scope, find_device, use_threads};
 
+use crate::cadence::Cadence;
 use crate::config::{DqnConfig, TargetConfig};
 use crate::explore::Explorer;
 use crate::head::HeadConfig;
@@ -22,6 +22,7 @@ use crate::loss::{
     quantile_loss, td_loss, td_targets,
 };
 use crate::network::{Blueprint, BuildExtractor, Passes, QNetwork};
+use crate::state_file;
 
 /// Deep Q-learning with replay and a target network.
 ///
@@ -52,14 +53,7 @@ pub struct Dqn {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
-    /// Environment steps observed.
-    env_steps: EnvSteps,
-    /// Updates made.
-    updates: u64,
-    /// Environment steps since the last round of updates.
-    untrained_steps: EnvSteps,
-    /// Environment steps since the target network was last copied.
-    target_age_steps: EnvSteps,
+    cadence: Cadence,
     explorer: Explorer,
     replay: Rng,
     /// Noise of layers and fractions of implicit heads, in updates.
@@ -151,10 +145,7 @@ impl Dqn {
             optimizer,
             replay,
             state: State {
-                env_steps: 0,
-                updates: 0,
-                untrained_steps: 0,
-                target_age_steps: 0,
+                cadence: Cadence::default(),
                 explorer: Explorer::new(ctx.seeds),
                 replay: ctx.seeds.stream("replay", 0),
                 noise: ctx.seeds.stream("agent/noise", 1),
@@ -263,14 +254,17 @@ impl Dqn {
     fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
         let (state, batch) = (&mut self.state, &mut self.room.batch);
         self.replay
-            .sample_into(&mut state.replay, state.env_steps, batch);
+            .sample_into(&mut state.replay, state.cadence.env_steps, batch);
         self.set_targets();
         let loss = self.set_loss();
-        self.state.updates += 1;
+        self.state.cadence.updates += 1;
         if !loss.is_finite() {
             return Err(Error::Diverged {
-                step: self.state.env_steps,
-                what: format!("the loss of update {} is {loss}", self.state.updates),
+                step: self.state.cadence.env_steps,
+                what: format!(
+                    "the loss of update {} is {loss}",
+                    self.state.cadence.updates
+                ),
             });
         }
         let report = log.is_due() && !log.used();
@@ -285,24 +279,19 @@ impl Dqn {
                 .clip_gradient(self.config.max_grad_norm.unwrap_or(f64::INFINITY));
             log_if(report, log, "grad/norm", norm)?;
         }
-        let step = self.state.env_steps;
+        let step = self.state.cadence.env_steps;
         self.online
             .change(|params| self.optimizer.step(params, step));
         self.replay
             .update_priorities(&self.room.batch.indices, &self.room.surprise);
         let epsilon = self.config.exploration(step).epsilon;
         log_if(report, log, "explore/epsilon", epsilon)?;
-        match self.config.target {
-            TargetConfig::EveryUpdates { updates }
-                if self.state.updates.is_multiple_of(updates) =>
-            {
-                self.copy_target()
-            }
-            TargetConfig::Soft { tau } => {
-                self.target
-                    .change(|target| target.lerp_from(self.online.params(), tau));
-            }
-            _ => {}
+        if self.state.cadence.copies_after_update(self.config.target) {
+            self.copy_target();
+        }
+        if let TargetConfig::Soft { tau } = self.config.target {
+            self.target
+                .change(|target| target.lerp_from(self.online.params(), tau));
         }
         Ok(())
     }
@@ -337,7 +326,7 @@ fn mean(values: &[f32]) -> f64 {
 
 impl Actor for Dqn {
     fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
-        let epsilon = self.config.exploration(self.state.env_steps);
+        let epsilon = self.config.exploration(self.state.cadence.env_steps);
         let explorer = &mut self.state.explorer;
         explorer.act(&mut self.online, epsilon, obs, mode, actions);
     }
@@ -370,31 +359,22 @@ impl Actor for Policy {
 impl Agent for Dqn {
     fn observe(&mut self, transitions: &Transitions<'_>) {
         self.replay.push(transitions);
-        let state = &mut self.state;
-        let steps = transitions.len() as EnvSteps;
-        state.env_steps += steps;
-        // Only steps after the warm-up count, so that 16 environments learn as often as one.
-        let learning = state
-            .env_steps
-            .saturating_sub(self.config.warmup_steps)
-            .min(steps);
-        if learning > 0 && self.replay.len() >= self.config.batch_size {
-            state.untrained_steps += learning;
-            state.target_age_steps += learning;
-        }
+        let is_enough = self.replay.len() >= self.config.batch_size;
+        let cadence = &mut self.state.cadence;
+        cadence.observe(transitions.len(), self.config.warmup_steps, is_enough);
     }
 
     fn update(&mut self, log: &mut Log<'_>) -> Result<()> {
-        while self.state.untrained_steps >= self.config.train_every_steps {
-            self.state.untrained_steps -= self.config.train_every_steps;
+        while self
+            .state
+            .cadence
+            .begins_round(self.config.train_every_steps)
+        {
             for _ in 0..self.config.updates_per_train {
                 self.learn(log)?;
             }
         }
-        if let TargetConfig::EverySteps { steps } = self.config.target
-            && self.state.target_age_steps >= steps
-        {
-            self.state.target_age_steps %= steps;
+        if self.state.cadence.copies_after_steps(self.config.target) {
             self.copy_target();
         }
         Ok(())
@@ -407,17 +387,11 @@ impl Agent for Dqn {
         self.target.params().save(&dir.join("target.safetensors"))?;
         self.optimizer.save(&dir.join("optimizer.safetensors"))?;
         self.replay.save(&dir.join("replay.bin"))?;
-        let path = dir.join("state.json");
-        let json =
-            serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
-        fs::write(&path, json).map_err(Error::io(path))
+        state_file::write(dir, &self.state)
     }
 
     fn load(&mut self, dir: &Path) -> Result<()> {
-        let path = dir.join("state.json");
-        let json = fs::read(&path).map_err(Error::io(&path))?;
-        let state =
-            serde_json::from_slice(&json).map_err(|e| Error::checkpoint(&path, e.to_string()))?;
+        let state = state_file::read(dir)?;
         self.load_policy(dir)?;
         self.target.load(&dir.join("target.safetensors"))?;
         self.optimizer.load(&dir.join("optimizer.safetensors"))?;
@@ -435,7 +409,7 @@ impl Agent for Dqn {
             network: self.online.twin().ok()?,
             explorer: Explorer::new(self.seeds.child("policy", number)),
             config: self.config.clone(),
-            env_steps: self.state.env_steps,
+            env_steps: self.state.cadence.env_steps,
             threads: Some(Backend::detect().threads.max(1)),
         };
         Some(Box::new(policy))
@@ -566,7 +540,7 @@ mod tests {
             let before = weights(&fast.online);
             run(&mut fast, &mut fast_envs, 90);
             run(&mut graph, &mut graph_envs, 90);
-            assert_eq!(fast.state.updates, 40);
+            assert_eq!(fast.state.cadence.updates, 40);
             let changed = weights(&fast.online)
                 .iter()
                 .zip(&before)
@@ -638,9 +612,9 @@ mod tests {
             run(&mut agent, &mut envs, 49);
             let (start, target) = (weights(&agent.online), weights(&agent.target));
             run(&mut agent, &mut envs, 1);
-            assert_eq!(agent.state.updates, 0, "the warm-up has no update");
+            assert_eq!(agent.state.cadence.updates, 0, "the warm-up has no update");
             run(&mut agent, &mut envs, 1);
-            assert_eq!(agent.state.updates, 1);
+            assert_eq!(agent.state.cadence.updates, 1);
             let expected = reference_update(&agent, &start, &target);
             for (w, expected) in weights(&agent.online).iter().zip(expected) {
                 // A first step is 2.5e-4 whatever the gradient, but for gradients near epsilon.

@@ -9,6 +9,7 @@
 //! | `network` | the Q-network: extractor and head, run fast or by libtorch |
 //! | `head` | [`HeadConfig`]: expectation, atoms or quantiles; streams and noise |
 //! | [`loss`] | targets, losses and their gradients, as pure functions |
+//! | `cadence` | when to learn, and when to copy the target network |
 //! | `explore` | ε-greedy |
 //! | [`r2d2`] | [`R2d2`]: recurrent Q-learning from sequences, with its own settings, network and losses |
 //!
@@ -59,6 +60,7 @@
 //! ```
 
 mod agent;
+mod cadence;
 mod config;
 mod explore;
 mod head;
@@ -67,6 +69,7 @@ mod network;
 mod pqn;
 mod presets;
 pub mod r2d2;
+mod state_file;
 
 use thorndike_core::Registry;
 

@@ -21,6 +21,7 @@ use crate::explore::{Exploration, Explorer};
 use crate::head::{HeadConfig, HeadShape};
 use crate::loss::{Sample, lambda_returns, td_loss};
 use crate::network::{Blueprint, Passes, QNetwork};
+use crate::state_file;
 
 /// Settings of [`Pqn`].
 ///
@@ -433,32 +434,21 @@ impl Agent for Pqn {
     }
 
     fn save(&self, dir: &Path) -> Result<()> {
-        let write = |name: &str, bytes: Vec<u8>| {
-            let path = dir.join(name);
-            fs::write(&path, bytes).map_err(Error::io(path))
-        };
         self.network
             .params()
             .save(&dir.join("weights.safetensors"))?;
         self.optimizer.save(&dir.join("optimizer.safetensors"))?;
         let rollout =
             postcard::to_stdvec(&self.rollout).map_err(|e| Error::Backend(Box::new(e)))?;
-        write("rollout.bin", rollout)?;
-        let state =
-            serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
-        write("state.json", state)
+        let path = dir.join("rollout.bin");
+        fs::write(&path, rollout).map_err(Error::io(path))?;
+        state_file::write(dir, &self.state)
     }
 
     fn load(&mut self, dir: &Path) -> Result<()> {
-        let read = |name: &str| {
-            let path = dir.join(name);
-            let bytes = fs::read(&path).map_err(Error::io(&path))?;
-            Ok::<_, Error>((path, bytes))
-        };
-        let (path, bytes) = read("state.json")?;
-        let state =
-            serde_json::from_slice(&bytes).map_err(|e| Error::checkpoint(&path, e.to_string()))?;
-        let (path, bytes) = read("rollout.bin")?;
+        let state = state_file::read(dir)?;
+        let path = dir.join("rollout.bin");
+        let bytes = fs::read(&path).map_err(Error::io(&path))?;
         let rollout: Rollout = postcard::from_bytes(&bytes)
             .map_err(|e| Error::checkpoint(&path, format!("cannot be read: {e}")))?;
         if !self.rollout.is_like(&rollout) {

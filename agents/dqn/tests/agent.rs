@@ -3,50 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::fs;
-use std::path::Path;
 
 use thorndike_core::prelude::*;
 use thorndike_core::{Ahead, Device, EnvOptions, SyncVectorEnv, Trainer, evaluate};
 use thorndike_dqn::{Dqn, DqnConfig};
 use thorndike_nets::{FeatureExtractor, Linear, Scope, tch::Tensor};
 
-/// A corridor of eight cells. Right costs 0.1 and pays 3 at the end, left pays 0.01 at once, for ever: what an agent
-/// takes that does not look ahead. At gamma = 0.9 the better action is worth at least 0.1 more in every cell.
-struct Temptation;
-
-impl Env for Temptation {
-    type State = usize;
-    type Obs = i32;
-    type Action = usize;
-    fn observation_space(&self) -> Space {
-        Space::Discrete(8)
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(2)
-    }
-    fn reset(&self, rng: &mut Rng) -> usize {
-        rng.random_range(0..7)
-    }
-    fn step(&self, at: &mut usize, action: usize, _: &mut Rng) -> Step {
-        if action == 0 {
-            *at = at.saturating_sub(1);
-            return Step::running(0.01);
-        }
-        *at += 1;
-        if *at == 7 {
-            Step::terminal(3.0)
-        } else {
-            Step::running(-0.1)
-        }
-    }
-    fn observe(&self, at: &usize, obs: &mut [i32]) {
-        obs[0] = *at as i32;
-    }
-    fn time_limit(&self) -> Option<u32> {
-        Some(50)
-    }
-}
+use support::{Temptation, files};
 
 fn envs(num_envs: usize, seed: u64) -> SyncVectorEnv<Temptation> {
     // Tests run side by side; operations that wait for each other's threads would take a hundred times longer.
@@ -136,21 +102,6 @@ fn evaluating_in_between_changes_nothing_that_is_learned() {
     }
 }
 
-fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            (
-                path.file_name().unwrap().to_str().unwrap().to_owned(),
-                fs::read(path).unwrap(),
-            )
-        })
-        .collect();
-    files.sort();
-    files
-}
-
 #[test]
 fn a_resumed_agent_is_bitwise_the_one_that_never_stopped() {
     for variant in VARIANTS {
@@ -198,7 +149,7 @@ fn sixteen_environments_learn_as_often_as_one() {
         trainer.run_until(1600, &mut ()).unwrap();
         trainer.save(dir.path()).unwrap();
         let json = fs::read(dir.path().join("agent/state.json")).unwrap();
-        serde_json::from_slice::<serde_json::Value>(&json).unwrap()["updates"]
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()["cadence"]["updates"]
             .as_u64()
             .unwrap()
     };

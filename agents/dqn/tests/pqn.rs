@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 
@@ -10,41 +12,7 @@ use thorndike_core::prelude::*;
 use thorndike_core::{Device, EnvOptions, SyncVectorEnv, Trainer};
 use thorndike_dqn::{Pqn, PqnConfig};
 
-/// Eight cells; right pays 3 at the end and costs 0.1 before, left pays 0.01 at once.
-struct Temptation;
-
-impl Env for Temptation {
-    type State = usize;
-    type Obs = i32;
-    type Action = usize;
-    fn observation_space(&self) -> Space {
-        Space::Discrete(8)
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(2)
-    }
-    fn reset(&self, rng: &mut Rng) -> usize {
-        rng.random_range(0..7)
-    }
-    fn step(&self, at: &mut usize, action: usize, _: &mut Rng) -> Step {
-        if action == 0 {
-            *at = at.saturating_sub(1);
-            return Step::running(0.01);
-        }
-        *at += 1;
-        if *at == 7 {
-            Step::terminal(3.0)
-        } else {
-            Step::running(-0.1)
-        }
-    }
-    fn observe(&self, at: &usize, obs: &mut [i32]) {
-        obs[0] = *at as i32;
-    }
-    fn time_limit(&self) -> Option<u32> {
-        Some(50)
-    }
-}
+use support::Temptation;
 
 /// Looks always the same and pays 1 a step; after three it is cut off, or else the task ends it.
 struct Still {

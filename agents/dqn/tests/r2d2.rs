@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its functions too")]
 
+mod support;
+
 use std::fs;
-use std::path::Path;
 
 use thorndike_core::prelude::*;
 use thorndike_core::{Device, EnvOptions, Evaluation, SyncVectorEnv, Trainer, evaluate};
 use thorndike_dqn::{Dqn, DqnConfig, R2d2, R2d2Config};
 use thorndike_envs::probe::{MemoryChain, MemoryChainConfig, TMaze, TMazeConfig};
+
+use support::files;
 
 /// A chain of four steps: a bit is shown in the first two observations and asked for in the last of five.
 fn chain(num_envs: usize, frame_stack: usize, seed: u64) -> SyncVectorEnv<MemoryChain> {
@@ -140,20 +143,6 @@ fn a_sign_is_remembered_over_sequences_that_do_not_show_it() {
     assert!(evaluation.mean() > 3.8, "{}", evaluation.mean());
 }
 
-fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let paths = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = paths
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, fs::read(path).unwrap())
-        })
-        .collect();
-    files.sort();
-    files
-}
-
 #[test]
 fn a_resumed_agent_is_bitwise_the_one_that_never_stopped() {
     for variant in VARIANTS {
@@ -221,7 +210,7 @@ fn sixteen_environments_learn_as_often_as_one() {
         trainer.save(dir.path()).unwrap();
         let json = fs::read(dir.path().join("agent/state.json")).unwrap();
         let state: serde_json::Value = serde_json::from_slice(&json).unwrap();
-        state["updates"].as_u64().unwrap()
+        state["cadence"]["updates"].as_u64().unwrap()
     };
     assert_eq!(updates(1), (1600 - 304) / 8 * 3);
     assert_eq!(updates(16), updates(1));

@@ -10,13 +10,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thorndike_core::replay::{SequenceBatch, SequenceReplay};
 use thorndike_core::{
-    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Transitions,
+    Actor, Agent, Array, BuildContext, Error, Log, Mode, Result, Rng, Transitions,
 };
 use thorndike_nets::{Optimizer, find_device};
 
+use crate::cadence::Cadence;
 use crate::config::TargetConfig;
 use crate::explore::Explorer;
 use crate::loss::{Sample, argmax, next_values, td_loss};
+use crate::state_file;
 pub use config::{R2d2Config, SequenceReplayConfig};
 use loss::{Returns, sequence_errors, step_weights};
 use network::SequenceNetwork;
@@ -52,14 +54,7 @@ pub struct R2d2 {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
-    /// Environment steps observed.
-    env_steps: EnvSteps,
-    /// Updates made.
-    updates: u64,
-    /// Environment steps since the last round of updates.
-    untrained_steps: EnvSteps,
-    /// Environment steps since the target network was last copied.
-    target_age_steps: EnvSteps,
+    cadence: Cadence,
     explorer: Explorer,
     replay: Rng,
 }
@@ -118,10 +113,7 @@ impl R2d2 {
             optimizer,
             replay,
             state: State {
-                env_steps: 0,
-                updates: 0,
-                untrained_steps: 0,
-                target_age_steps: 0,
+                cadence: Cadence::default(),
                 explorer: Explorer::new(ctx.seeds),
                 replay: ctx.seeds.stream("replay", 0),
             },
@@ -142,7 +134,7 @@ impl R2d2 {
 
     /// One update from one batch of sequences.
     fn learn(&mut self, log: &mut Log<'_>) -> Result<()> {
-        let (config, step) = (&self.config, self.state.env_steps);
+        let (config, step) = (&self.config, self.state.cadence.env_steps);
         let Room {
             batch,
             targets,
@@ -170,11 +162,14 @@ impl R2d2 {
             weights,
         };
         let loss = td_loss(config.loss, q, targets, sample, d_q, td_abs);
-        self.state.updates += 1;
+        self.state.cadence.updates += 1;
         if !loss.is_finite() {
             return Err(Error::Diverged {
                 step,
-                what: format!("the loss of update {} is {loss}", self.state.updates),
+                what: format!(
+                    "the loss of update {} is {loss}",
+                    self.state.cadence.updates
+                ),
             });
         }
         let report = log.is_due() && !log.used();
@@ -193,17 +188,12 @@ impl R2d2 {
         self.optimizer.step(params, step);
         sequence_errors(config.eta, td_abs, &batch.lens, errors);
         self.replay.update_priorities(&batch.indices, errors);
-        match self.config.target {
-            TargetConfig::EveryUpdates { updates }
-                if self.state.updates.is_multiple_of(updates) =>
-            {
-                self.copy_target();
-            }
-            TargetConfig::Soft { tau } => {
-                let target = self.target.params_mut();
-                target.lerp_from(self.online.params(), tau);
-            }
-            _ => {}
+        if self.state.cadence.copies_after_update(self.config.target) {
+            self.copy_target();
+        }
+        if let TargetConfig::Soft { tau } = self.config.target {
+            let target = self.target.params_mut();
+            target.lerp_from(self.online.params(), tau);
         }
         if report {
             log.scalar("explore/epsilon", self.config.exploration(step).epsilon)?;
@@ -230,7 +220,7 @@ fn fit(states: &mut Vec<f32>, rows: usize, state_len: usize) {
 
 impl Actor for R2d2 {
     fn act(&mut self, obs: &Array, mode: Mode, actions: &mut Array) {
-        let exploration = self.config.exploration(self.state.env_steps);
+        let exploration = self.config.exploration(self.state.cadence.env_steps);
         let Memory {
             explore,
             before,
@@ -271,31 +261,22 @@ impl Actor for R2d2 {
 impl Agent for R2d2 {
     fn observe(&mut self, transitions: &Transitions<'_>) {
         self.replay.push(transitions, &self.memory.before);
-        let state = &mut self.state;
-        let steps = transitions.len() as EnvSteps;
-        state.env_steps += steps;
-        // Only steps after the warm-up count, so that 16 environments learn as often as one.
-        let learning = state
-            .env_steps
-            .saturating_sub(self.config.warmup_steps)
-            .min(steps);
-        if learning > 0 && self.replay.len() >= self.config.batch_size {
-            state.untrained_steps += learning;
-            state.target_age_steps += learning;
-        }
+        let is_enough = self.replay.len() >= self.config.batch_size;
+        let cadence = &mut self.state.cadence;
+        cadence.observe(transitions.len(), self.config.warmup_steps, is_enough);
     }
 
     fn update(&mut self, log: &mut Log<'_>) -> Result<()> {
-        while self.state.untrained_steps >= self.config.train_every_steps {
-            self.state.untrained_steps -= self.config.train_every_steps;
+        while self
+            .state
+            .cadence
+            .begins_round(self.config.train_every_steps)
+        {
             for _ in 0..self.config.updates_per_train {
                 self.learn(log)?;
             }
         }
-        if let TargetConfig::EverySteps { steps } = self.config.target
-            && self.state.target_age_steps >= steps
-        {
-            self.state.target_age_steps %= steps;
+        if self.state.cadence.copies_after_steps(self.config.target) {
             self.copy_target();
         }
         Ok(())
@@ -307,32 +288,23 @@ impl Agent for R2d2 {
         self.target.params().save(&dir.join("target.safetensors"))?;
         self.optimizer.save(&dir.join("optimizer.safetensors"))?;
         self.replay.save(&dir.join("replay.bin"))?;
-        let write = |name: &str, bytes: Vec<u8>| {
-            let path = dir.join(name);
-            fs::write(&path, bytes).map_err(Error::io(path))
-        };
         let memory = self.memory.explore.iter().flat_map(|x| x.to_le_bytes());
-        write("memory.bin", memory.collect())?;
-        let json =
-            serde_json::to_vec_pretty(&self.state).map_err(|e| Error::Backend(Box::new(e)))?;
-        write("state.json", json)
+        let path = dir.join("memory.bin");
+        fs::write(&path, memory.collect::<Vec<_>>()).map_err(Error::io(path))?;
+        state_file::write(dir, &self.state)
     }
 
     fn load(&mut self, dir: &Path) -> Result<()> {
-        let read = |name: &str| {
-            let path = dir.join(name);
-            fs::read(&path).map_err(Error::io(path))
-        };
-        let state: State = serde_json::from_slice(&read("state.json")?)
-            .map_err(|e| Error::checkpoint(dir.join("state.json"), e.to_string()))?;
-        let memory = read("memory.bin")?;
+        let state: State = state_file::read(dir)?;
+        let path = dir.join("memory.bin");
+        let memory = fs::read(&path).map_err(Error::io(&path))?;
         let (numbers, rest) = memory.as_chunks::<4>();
         let states = self.num_envs * self.online.state_len();
-        let none_yet = numbers.is_empty() && state.env_steps == 0;
+        let none_yet = numbers.is_empty() && state.cadence.env_steps == 0;
         if !rest.is_empty() || !(none_yet || numbers.len() == states) {
             let bytes = memory.len();
             let what = format!("has {bytes} bytes; a memory here has {}", 4 * states);
-            return Err(Error::checkpoint(dir.join("memory.bin"), what));
+            return Err(Error::checkpoint(path, what));
         }
         self.load_policy(dir)?;
         self.target.load(&dir.join("target.safetensors"))?;

@@ -89,7 +89,7 @@ fn run(
     mut each: impl FnMut(&R2d2, &Array),
 ) {
     let mut actions = envs.new_actions();
-    let mut starts = vec![agent.state.env_steps == 0; envs.spec().num_envs];
+    let mut starts = vec![agent.state.cadence.env_steps == 0; envs.spec().num_envs];
     for _ in 0..steps {
         agent.begin(&starts, Mode::Explore);
         agent.act(&envs.batch().obs, Mode::Explore, &mut actions);
@@ -282,7 +282,11 @@ fn an_update_follows_the_gradient_of_the_paper() {
     for config in variants() {
         let (mut agent, mut envs) = built(&config, 3);
         run(&mut agent, &mut envs, 80, |_, _| ());
-        assert!(agent.state.updates > 20, "{}", agent.state.updates);
+        assert!(
+            agent.state.cadence.updates > 20,
+            "{}",
+            agent.state.cadence.updates
+        );
         let online = Twin::of(&agent.online, &config);
         let target = Twin::of(&agent.target, &config);
         agent.learn(&mut Log::new(&mut (), 0, false)).unwrap();
