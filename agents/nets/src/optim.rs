@@ -289,7 +289,12 @@ impl Optimizer {
             }
             OptimConfig::RmsProp(c) => {
                 add_decay(gradient, weights, c.weight_decay);
-                rms_prop_step(c, rate, weights, gradient, moments, scratch);
+                match &mut moments[..] {
+                    [mean_square, mean] if c.centered && weights.device() == Device::Cpu => {
+                        centred_rms_prop_one_pass(c, rate, weights, gradient, [mean_square, mean]);
+                    }
+                    moments => rms_prop_step(c, rate, weights, gradient, moments, scratch),
+                }
             }
         }
     }
@@ -499,6 +504,42 @@ fn rms_prop_step(
         let _ = weights.g_sub_(scratch);
     } else {
         subtract_ratio(weights, gradient, scratch, rate);
+    }
+}
+
+/// [`rms_prop_step`] for the centred form without momentum, which is DQN's, in one pass over the memory of the tensors.
+#[expect(unsafe_code, reason = "reads and writes the memory of tensors")]
+fn centred_rms_prop_one_pass(
+    c: &RmsPropConfig,
+    rate: f64,
+    weights: &mut Tensor,
+    gradient: &mut Tensor,
+    moments: [&mut Tensor; 2],
+) {
+    let [rate, share, epsilon] = [rate, 1.0 - c.alpha, c.epsilon].map(|x| x as f32);
+    let [mean_square, mean] = moments;
+    // SAFETY: four tensors that share no memory, borrowed here alone; no tensor is used while the slices live.
+    let (weights, gradient, mean_square, mean) = unsafe {
+        (
+            slice_mut(weights),
+            slice_mut(gradient),
+            slice_mut(mean_square),
+            slice_mut(mean),
+        )
+    };
+    let moments = mean_square.iter_mut().zip(mean);
+    for ((w, g), (square, mean)) in weights.iter_mut().zip(gradient).zip(moments) {
+        *square += share * (*g * *g - *square);
+        let moved = *mean + share * (*g - *mean);
+        // The mean of a weight that gets no more gradient would stay subnormal for ever, and slow.
+        *mean = if moved.abs() < f32::MIN_POSITIVE {
+            0.0
+        } else {
+            moved
+        };
+        // Rounding can leave a tiny negative variance, whose root is no number.
+        let variance = (*square - *mean * *mean).max(0.0);
+        *w -= rate * *g / (variance.sqrt() + epsilon);
     }
 }
 
@@ -751,6 +792,23 @@ mod tests {
         assert_close(&to_vec(&w), &to_vec(&w2));
         assert_close(&to_vec(&moments[0]), &to_vec(&moments2[0]));
         assert_close(&to_vec(&moments[1]), &to_vec(&moments2[1]));
+    }
+
+    #[test]
+    fn one_pass_of_rmsprop_equals_its_operations() {
+        let config = RmsPropConfig::default();
+        let tensors = || {
+            [START, gradient(1), [4.0, 1.0, 9.0], [0.5, 0.0, -2.0]].map(|t| Tensor::from_slice(&t))
+        };
+        let [mut w, mut g, mut square, mut mean] = tensors();
+        let [mut w2, g2, square2, mean2] = tensors();
+        centred_rms_prop_one_pass(&config, 0.1, &mut w, &mut g, [&mut square, &mut mean]);
+        let mut moments = [square2, mean2];
+        let mut scratch = Tensor::from_slice(&START);
+        rms_prop_step(&config, 0.1, &mut w2, &g2, &mut moments, &mut scratch);
+        assert_close(&to_vec(&w), &to_vec(&w2));
+        assert_close(&to_vec(&square), &to_vec(&moments[0]));
+        assert_close(&to_vec(&mean), &to_vec(&moments[1]));
     }
 
     #[test]
