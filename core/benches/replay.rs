@@ -45,17 +45,8 @@ struct Case<T> {
 impl<T: Element> Case<T> {
     fn new(frame: usize, stack: usize, capacity: usize) -> Self {
         let spec = EnvSpec {
-            frame_space: Space::unbounded(&[frame]),
-            obs_kind: T::KIND,
-            action_space: Space::Discrete(2),
-            num_envs: 1,
-            time_limit: None,
             frame_stack: stack,
-            action_repeat: 1,
-            reward_threshold: None,
-            reference: String::new(),
-            action_names: Vec::new(),
-            vocabulary: Vec::new(),
+            ..EnvSpec::new(Space::unbounded(&[frame]), T::KIND, Space::Discrete(2))
         };
         let steps = (0..16).map(|t| {
             let mut obs = Array::zeros::<T>(1, frame * stack);

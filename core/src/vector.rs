@@ -184,6 +184,23 @@ pub struct EnvSpec {
 }
 
 impl EnvSpec {
+    /// One environment without a limit, a stack or words.
+    pub fn new(frame_space: Space, obs_kind: Kind, action_space: Space) -> Self {
+        Self {
+            frame_space,
+            obs_kind,
+            action_space,
+            num_envs: 1,
+            time_limit: None,
+            frame_stack: 1,
+            action_repeat: 1,
+            reward_threshold: None,
+            reference: String::new(),
+            action_names: Vec::new(),
+            vocabulary: Vec::new(),
+        }
+    }
+
     /// Space of an observation row: `frame_stack` frames.
     pub fn observation_space(&self) -> Space {
         self.frame_space.stacked(self.frame_stack)

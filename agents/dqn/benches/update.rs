@@ -113,8 +113,8 @@ fn main() {
         let forward: usize = products.iter().sum();
         // The gradients of all weights, and those of the values of all layers but the inputs.
         let update = 2 * batch * ((passes + 2) * forward - products[0]);
-        let spec = EnvSpec {
-            frame_space: Space::Box {
+        let spec = EnvSpec::new(
+            Space::Box {
                 shape,
                 low: 0.0,
                 high: if kind == Kind::U8 {
@@ -123,17 +123,9 @@ fn main() {
                     f32::INFINITY
                 },
             },
-            obs_kind: kind,
-            action_space: Space::Discrete(actions),
-            num_envs: 1,
-            time_limit: None,
-            frame_stack: 1,
-            action_repeat: 1,
-            reward_threshold: None,
-            reference: String::new(),
-            action_names: Vec::new(),
-            vocabulary: Vec::new(),
-        };
+            kind,
+            Space::Discrete(actions),
+        );
         bench(
             name,
             &json,

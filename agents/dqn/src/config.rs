@@ -358,19 +358,7 @@ mod tests {
     use thorndike_core::{Kind, Space};
 
     fn spec() -> EnvSpec {
-        EnvSpec {
-            frame_space: Space::unbounded(&[4]),
-            obs_kind: Kind::F32,
-            action_space: Space::Discrete(2),
-            num_envs: 1,
-            time_limit: None,
-            frame_stack: 1,
-            action_repeat: 1,
-            reward_threshold: None,
-            reference: String::new(),
-            action_names: Vec::new(),
-            vocabulary: Vec::new(),
-        }
+        EnvSpec::new(Space::unbounded(&[4]), Kind::F32, Space::Discrete(2))
     }
 
     #[test]

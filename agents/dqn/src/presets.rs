@@ -167,23 +167,15 @@ mod tests {
             (DqnConfig::minatar(), [4, 10, 10], 131_792 + 18 * 129),
         ] {
             config.replay.capacity = 1000;
-            let spec = EnvSpec {
-                frame_space: Space::Box {
+            let spec = EnvSpec::new(
+                Space::Box {
                     shape: shape.to_vec(),
                     low: 0.0,
                     high: 255.0,
                 },
-                obs_kind: Kind::U8,
-                action_space: Space::Discrete(18),
-                num_envs: 1,
-                time_limit: None,
-                frame_stack: 1,
-                action_repeat: 1,
-                reward_threshold: None,
-                reference: String::new(),
-                action_names: Vec::new(),
-                vocabulary: Vec::new(),
-            };
+                Kind::U8,
+                Space::Discrete(18),
+            );
             let ctx = BuildContext {
                 spec: &spec,
                 seeds: Seeds::new(1),

@@ -134,17 +134,8 @@ impl Env for Written {
 /// What an agent for `rows` environments with these numbers of states and actions is told.
 pub(crate) fn spec(states: usize, actions: usize, rows: usize) -> EnvSpec {
     EnvSpec {
-        frame_space: Space::Discrete(states),
-        obs_kind: Kind::I32,
-        action_space: Space::Discrete(actions),
         num_envs: rows,
-        time_limit: None,
-        frame_stack: 1,
-        action_repeat: 1,
-        reward_threshold: None,
-        reference: String::new(),
-        action_names: Vec::new(),
-        vocabulary: Vec::new(),
+        ..EnvSpec::new(Space::Discrete(states), Kind::I32, Space::Discrete(actions))
     }
 }
 

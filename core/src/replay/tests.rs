@@ -13,17 +13,9 @@ use crate::vector::{EnvOptions, SyncVectorEnv, VectorEnv};
 /// Environments that show two scalars a frame and take one of 100,000 actions.
 pub(super) fn spec<T: Element>(num_envs: usize, frame_stack: usize) -> EnvSpec {
     EnvSpec {
-        frame_space: Space::unbounded(&[2]),
-        obs_kind: T::KIND,
-        action_space: Space::Discrete(100_000),
         num_envs,
-        time_limit: None,
         frame_stack,
-        action_repeat: 1,
-        reward_threshold: None,
-        reference: String::new(),
-        action_names: Vec::new(),
-        vocabulary: Vec::new(),
+        ..EnvSpec::new(Space::unbounded(&[2]), T::KIND, Space::Discrete(100_000))
     }
 }
 
