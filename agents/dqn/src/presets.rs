@@ -15,7 +15,8 @@ impl DqnConfig {
     /// # Reference
     /// Mnih et al., "Human-level control through deep reinforcement learning" (2015), extended data table 1. Deviations:
     /// as PyTorch, RMSProp adds its epsilon outside the root. The table counts the anneal of ε and the start of learning
-    /// in frames; the authors' code counts steps of the agent, as here.
+    /// in frames, and the authors' code steps of the agent, as here; the target period in updates, as here, and the
+    /// code in steps.
     pub fn nature() -> Self {
         Self {
             gamma: 0.99,
