@@ -1,6 +1,5 @@
 //! Frames of environments that draw themselves: films (GIF) and contact sheets (PNG).
 
-use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -58,11 +57,10 @@ impl Film {
     /// If it cannot be written.
     pub(crate) fn add(&mut self, picture: &Picture, caption: &[&str]) -> Result<()> {
         let factor = MIN_WIDTH.div_ceil(picture.width.max(1)).max(1);
-        let mut rgb = enlarged(picture, factor);
-        let (width, drawn) = (picture.width * factor, picture.height * factor);
-        let (text, strip) = plot::strip(width, CAPTION_PIXELS, caption)?;
-        rgb.extend(strip);
-        let size = (width, drawn + text);
+        let mut frame = picture.enlarged(factor);
+        let (text, strip) = plot::strip(frame.width, CAPTION_PIXELS, caption)?;
+        frame.rgb.extend(strip);
+        let size = (frame.width, frame.height + text);
         ensure!(
             *self.size.get_or_insert(size) == size,
             "the environment changed the size of its frames"
@@ -76,7 +74,7 @@ impl Film {
             encoder.set_repeat(Repeat::Infinite).with_context(failed)?;
             self.encoder = Some(encoder);
         }
-        let mut frame = Frame::from_rgb_speed(width, height, &rgb, 10);
+        let mut frame = Frame::from_rgb_speed(width, height, &frame.rgb, 10);
         frame.delay = self.delay;
         let encoder = self.encoder.as_mut().expect("just made");
         encoder.write_frame(&frame).with_context(failed)
@@ -104,23 +102,6 @@ impl Drop for Film {
             let _ = fs::remove_file(&self.tmp);
         }
     }
-}
-
-/// Every pixel `factor` times in both directions.
-fn enlarged(picture: &Picture, factor: u32) -> Vec<u8> {
-    let (width, factor) = (picture.width as usize * 3, factor as usize);
-    let mut out = Vec::with_capacity(picture.rgb.len() * factor * factor);
-    for row in picture.rgb.chunks_exact(width) {
-        let wide: Cow<'_, [u8]> = if factor == 1 {
-            row.into()
-        } else {
-            row.chunks_exact(3)
-                .flat_map(|pixel| pixel.repeat(factor))
-                .collect()
-        };
-        (0..factor).for_each(|_| out.extend_from_slice(&wide));
-    }
-    out
 }
 
 /// Writes pictures with their names as one PNG, `columns` beside each other.

@@ -1,6 +1,6 @@
 use thorndike_core::{Env, Picture, Result, Rng, Space, Step};
 
-use super::raster::{Frame, grey, magnified};
+use super::raster::{Frame, grey};
 use crate::classic::{CartPole, CartPoleConfig, CartPoleState};
 
 const SIDE: usize = 84;
@@ -116,7 +116,7 @@ impl Env for CartPolePixels {
     fn draw(&self, state: &CartPoleState) -> Option<Picture> {
         let mut obs = vec![0; SIDE * SIDE];
         self.observe(state, &mut obs);
-        Some(magnified(FRAME, &obs, 4))
+        Some(FRAME.picture(&obs).enlarged(4))
     }
 }
 

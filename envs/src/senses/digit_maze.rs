@@ -4,7 +4,7 @@ use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range}
 
 use super::Split;
 use super::images::{ImageSource, Images, PIXELS, SIDE};
-use super::raster::{Frame, magnified};
+use super::raster::Frame;
 
 /// The largest grid.
 const MAX_SIZE: usize = 8;
@@ -308,7 +308,8 @@ impl Env for DigitMaze {
                 }
             }
         }
-        Some(magnified(frame, &planes, (320 / frame.width).max(1)))
+        let picture = frame.picture(&planes);
+        Some(picture.enlarged((320 / picture.width).max(1)))
     }
 }
 

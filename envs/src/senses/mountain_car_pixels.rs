@@ -1,6 +1,6 @@
 use thorndike_core::{Env, Picture, Result, Rng, Space, Step};
 
-use super::raster::{Frame, grey, magnified};
+use super::raster::{Frame, grey};
 use crate::classic::{MountainCar, MountainCarConfig, MountainCarState};
 
 const SIDE: usize = 84;
@@ -135,7 +135,7 @@ impl Env for MountainCarPixels {
     fn draw(&self, state: &MountainCarState) -> Option<Picture> {
         let mut obs = vec![0; SIDE * SIDE];
         self.observe(state, &mut obs);
-        Some(magnified(FRAME, &obs, 4))
+        Some(FRAME.picture(&obs).enlarged(4))
     }
 }
 

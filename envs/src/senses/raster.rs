@@ -95,6 +95,18 @@ impl Frame {
             put,
         );
     }
+
+    /// The picture of `planes`, one plane (grey) or three (red, green, blue).
+    pub(super) fn picture(self, planes: &[u8]) -> Picture {
+        let pixels = self.width * self.height;
+        let step = if planes.len() == pixels { 0 } else { pixels };
+        let colors = |at| [planes[at], planes[at + step], planes[at + 2 * step]];
+        Picture {
+            width: self.width as u32,
+            height: self.height as u32,
+            rgb: (0..pixels).flat_map(colors).collect(),
+        }
+    }
 }
 
 /// With room for the half pixel over which an edge is smooth.
@@ -116,24 +128,6 @@ pub(super) fn blend(pixels: &mut [u8], ink: u8, covers: &[i16]) {
 /// A closure for [`Frame`]'s shapes: draws in grey `ink` on `pixels`.
 pub(super) fn grey(pixels: &mut [u8], ink: u8) -> impl FnMut(usize, &[i16]) {
     move |at, covers| blend(&mut pixels[at..], ink, covers)
-}
-
-/// The picture of `planes`, one plane (grey) or three (red, green, blue), each pixel `times` as wide and high.
-pub(super) fn magnified(frame: Frame, planes: &[u8], times: usize) -> Picture {
-    let pixels = frame.width * frame.height;
-    let step = if planes.len() == pixels { 0 } else { pixels };
-    let mut rgb = Vec::with_capacity(pixels * times * times * 3);
-    for row in 0..frame.height * times {
-        for column in 0..frame.width * times {
-            let at = row / times * frame.width + column / times;
-            rgb.extend([planes[at], planes[at + step], planes[at + 2 * step]]);
-        }
-    }
-    Picture {
-        width: (frame.width * times) as u32,
-        height: (frame.height * times) as u32,
-        rgb,
-    }
 }
 
 #[cfg(test)]
@@ -197,10 +191,9 @@ mod tests {
             width: 2,
             height: 1,
         };
-        let picture = magnified(frame, &[1, 2, 3, 4, 5, 6], 2);
-        assert_eq!((picture.width, picture.height), (4, 2));
-        assert_eq!(picture.pixel(1, 1), [1, 3, 5]);
-        assert_eq!(picture.pixel(2, 0), [2, 4, 6]);
-        assert_eq!(magnified(frame, &[1, 2], 1).pixel(1, 0), [2; 3]);
+        let picture = frame.picture(&[1, 2, 3, 4, 5, 6]);
+        assert_eq!((picture.width, picture.height), (2, 1));
+        assert_eq!(picture.rgb, [1, 3, 5, 2, 4, 6]);
+        assert_eq!(frame.picture(&[1, 2]).pixel(1, 0), [2; 3]);
     }
 }

@@ -20,7 +20,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, Picture, Result, Rng, Space, Step, check_range};
 
-use super::raster::{Frame, blend, magnified};
+use super::raster::{Frame, blend};
 use crate::canvas::{Rgb, colors};
 
 /// Width and height of a scene.
@@ -452,7 +452,8 @@ impl Env for Spot {
             width: SIDE,
             height: SIDE + SIDE / 4,
         };
-        Some(magnified(frame, &planes.collect::<Vec<_>>().concat(), 4))
+        let planes = planes.collect::<Vec<_>>().concat();
+        Some(frame.picture(&planes).enlarged(4))
     }
 }
 
