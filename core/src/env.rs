@@ -115,66 +115,82 @@ pub trait Env: Send + Sync {
     }
 }
 
+/// Writes methods of an [`Env`] around another one that has the same states and actions: they do what the inner
+/// one does.
+///
+/// `same_as!(|this| this.inner; reset, step)` says where in `this` the inner one is, and which methods to write.
+#[macro_export]
+macro_rules! same_as {
+    (|$this:ident| $inner:expr; $($method:ident),+ $(,)?) => {
+        $($crate::same_as!(@$method $this $inner);)+
+    };
+    (@observation_space $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; observation_space() -> $crate::Space);
+    };
+    (@action_space $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; action_space() -> $crate::Space);
+    };
+    (@reset $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; reset(rng: &mut $crate::Rng) -> Self::State);
+    };
+    (@numpy_reset $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; numpy_reset(rng: &mut $crate::NumpyRng) -> Option<Self::State>);
+    };
+    (@step $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; step(state: &mut Self::State, action: Self::Action, rng: &mut $crate::Rng) -> $crate::Step);
+    };
+    (@step_rows $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; step_rows(
+            states: &mut [Self::State],
+            actions: &[Self::Action],
+            rngs: &mut [$crate::Rng],
+            steps: &mut [$crate::Step]
+        ));
+    };
+    (@observe $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; observe(state: &Self::State, obs: &mut [Self::Obs]));
+    };
+    (@time_limit $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; time_limit() -> Option<u32>);
+    };
+    (@reward_threshold $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; reward_threshold() -> Option<f64>);
+    };
+    (@reference $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; reference() -> &'static str);
+    };
+    (@action_names $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; action_names() -> &'static [&'static str]);
+    };
+    (@action_mask $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; action_mask(state: &Self::State, mask: &mut [bool]));
+    };
+    (@vocabulary $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; vocabulary() -> &[String]);
+    };
+    (@render $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; render(state: &Self::State) -> Option<String>);
+    };
+    (@draw $($at:tt)+) => {
+        $crate::same_as!(@ $($at)+; draw(state: &Self::State) -> Option<$crate::Picture>);
+    };
+    (@ $this:ident $inner:expr; $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?) => {
+        #[inline]
+        fn $name(&self, $($arg: $type),*) $(-> $result)? {
+            let $this = self;
+            $inner.$name($($arg),*)
+        }
+    };
+}
+
 /// The same rules for several batches.
 impl<E: Env> Env for Arc<E> {
     type State = E::State;
     type Obs = E::Obs;
     type Action = E::Action;
 
-    fn observation_space(&self) -> Space {
-        (**self).observation_space()
-    }
-    fn action_space(&self) -> Space {
-        (**self).action_space()
-    }
-    fn reset(&self, rng: &mut Rng) -> E::State {
-        (**self).reset(rng)
-    }
-    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<E::State> {
-        (**self).numpy_reset(rng)
-    }
-    #[inline]
-    fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
-        (**self).step(state, action, rng)
-    }
-    #[inline]
-    fn step_rows(
-        &self,
-        states: &mut [E::State],
-        actions: &[E::Action],
-        rngs: &mut [Rng],
-        steps: &mut [Step],
-    ) {
-        (**self).step_rows(states, actions, rngs, steps);
-    }
-    #[inline]
-    fn observe(&self, state: &E::State, obs: &mut [E::Obs]) {
-        (**self).observe(state, obs);
-    }
-    fn time_limit(&self) -> Option<u32> {
-        (**self).time_limit()
-    }
-    fn reward_threshold(&self) -> Option<f64> {
-        (**self).reward_threshold()
-    }
-    fn reference(&self) -> &'static str {
-        (**self).reference()
-    }
-    fn action_names(&self) -> &'static [&'static str] {
-        (**self).action_names()
-    }
-    fn action_mask(&self, state: &E::State, mask: &mut [bool]) {
-        (**self).action_mask(state, mask);
-    }
-    fn vocabulary(&self) -> &[String] {
-        (**self).vocabulary()
-    }
-    fn render(&self, state: &E::State) -> Option<String> {
-        (**self).render(state)
-    }
-    fn draw(&self, state: &E::State) -> Option<Picture> {
-        (**self).draw(state)
-    }
+    same_as!(|this| **this; observation_space, action_space, reset, numpy_reset, step, step_rows, observe, time_limit,
+        reward_threshold, reference, action_names, action_mask, vocabulary, render, draw);
 }
 
 /// What a step gave: a reward and whether the episode goes on.

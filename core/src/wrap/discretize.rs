@@ -1,10 +1,8 @@
 //! Boxes cut into states.
 
-use crate::env::{Env, Step};
+use crate::env::Env;
 use crate::error::{Error, Result, check_range};
-use crate::numpy::NumpyRng;
-use crate::picture::Picture;
-use crate::seed::Rng;
+use crate::same_as;
 use crate::space::Space;
 
 /// Equal bins between `low` and `high`; what lies outside counts to the first or last one.
@@ -85,31 +83,10 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
     type Obs = i32;
     type Action = E::Action;
 
+    same_as!(|this| this.env; action_space, reset, numpy_reset, step, step_rows, time_limit, reward_threshold,
+        reference, action_names, action_mask, render, draw);
     fn observation_space(&self) -> Space {
         Space::Discrete(self.bins.iter().map(|bin| bin.count).product())
-    }
-    fn action_space(&self) -> Space {
-        self.env.action_space()
-    }
-    fn reset(&self, rng: &mut Rng) -> E::State {
-        self.env.reset(rng)
-    }
-    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<E::State> {
-        self.env.numpy_reset(rng)
-    }
-    #[inline]
-    fn step(&self, state: &mut E::State, action: E::Action, rng: &mut Rng) -> Step {
-        self.env.step(state, action, rng)
-    }
-    #[inline]
-    fn step_rows(
-        &self,
-        states: &mut [E::State],
-        actions: &[E::Action],
-        rngs: &mut [Rng],
-        steps: &mut [Step],
-    ) {
-        self.env.step_rows(states, actions, rngs, steps);
     }
     #[inline]
     fn observe(&self, state: &E::State, obs: &mut [i32]) {
@@ -119,33 +96,13 @@ impl<E: Env<Obs = f32>> Env for Discretize<E> {
         let bins = row.iter().zip(&self.bins);
         obs[0] = bins.fold(0, |number, (&x, bin)| number * bin.count + bin.of(x)) as i32;
     }
-    fn time_limit(&self) -> Option<u32> {
-        self.env.time_limit()
-    }
-    fn reward_threshold(&self) -> Option<f64> {
-        self.env.reward_threshold()
-    }
-    fn reference(&self) -> &'static str {
-        self.env.reference()
-    }
-    fn action_names(&self) -> &'static [&'static str] {
-        self.env.action_names()
-    }
-    fn action_mask(&self, state: &E::State, mask: &mut [bool]) {
-        self.env.action_mask(state, mask);
-    }
-    fn render(&self, state: &E::State) -> Option<String> {
-        self.env.render(state)
-    }
-    fn draw(&self, state: &E::State) -> Option<Picture> {
-        self.env.draw(state)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::check::check_env;
+    use crate::{Rng, Step};
 
     /// A point that stays where it is put.
     struct Point;

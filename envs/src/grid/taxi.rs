@@ -1,6 +1,8 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{
+    Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range, same_as,
+};
 
 use super::{Dynamics, Outcome, Row, finite_mdp, grid, lines};
 use crate::canvas::{Rgb, colors};
@@ -555,12 +557,7 @@ impl Env for FickleTaxi {
     type Obs = i32;
     type Action = usize;
 
-    fn observation_space(&self) -> Space {
-        self.taxi.observation_space()
-    }
-    fn action_space(&self) -> Space {
-        self.taxi.action_space()
-    }
+    same_as!(|this| this.taxi; observation_space, action_space, time_limit, reference, action_names);
     fn reset(&self, rng: &mut Rng) -> FickleTaxiState {
         self.start_with(rng.random(), rng.random())
     }
@@ -575,9 +572,6 @@ impl Env for FickleTaxi {
     fn observe(&self, state: &FickleTaxiState, obs: &mut [i32]) {
         self.taxi.observe(&state.observed, obs);
     }
-    fn time_limit(&self) -> Option<u32> {
-        self.taxi.time_limit()
-    }
     fn action_mask(&self, state: &FickleTaxiState, mask: &mut [bool]) {
         self.taxi.action_mask(&state.observed, mask);
     }
@@ -586,12 +580,6 @@ impl Env for FickleTaxi {
     }
     fn draw(&self, state: &FickleTaxiState) -> Option<Picture> {
         self.taxi.draw(&state.observed)
-    }
-    fn reference(&self) -> &'static str {
-        self.taxi.reference()
-    }
-    fn action_names(&self) -> &'static [&'static str] {
-        self.taxi.action_names()
     }
 }
 

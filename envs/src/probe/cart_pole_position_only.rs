@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Result, Rng, Space, Step, check_range, same_as};
 
 use crate::classic::{CartPole, CartPoleConfig, CartPoleState};
 
@@ -77,18 +77,9 @@ impl Env for CartPolePositionOnly {
     type Obs = f32;
     type Action = usize;
 
+    same_as!(|this| this.cart_pole; action_space, reset, numpy_reset, action_names, action_mask, render, draw);
     fn observation_space(&self) -> Space {
         Space::unbounded(&[2])
-    }
-    fn action_space(&self) -> Space {
-        self.cart_pole.action_space()
-    }
-    fn action_names(&self) -> &'static [&'static str] {
-        &["left", "right"]
-    }
-
-    fn reset(&self, rng: &mut Rng) -> CartPoleState {
-        self.cart_pole.reset(rng)
     }
     fn step(&self, state: &mut CartPoleState, action: usize, rng: &mut Rng) -> Step {
         let mut step = self.cart_pole.step(state, action, rng);
@@ -114,12 +105,6 @@ impl Env for CartPolePositionOnly {
     }
     fn reference(&self) -> &'static str {
         "POPGym PositionOnlyCartPole"
-    }
-    fn render(&self, state: &CartPoleState) -> Option<String> {
-        self.cart_pole.render(state)
-    }
-    fn draw(&self, state: &CartPoleState) -> Option<Picture> {
-        self.cart_pole.draw(state)
     }
 }
 

@@ -1,6 +1,6 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, FiniteMdp, Result, Rng, Seeds, Space, Step, check_range};
+use thorndike_core::{Env, FiniteMdp, Result, Rng, Seeds, Space, Step, check_range, same_as};
 
 /// `deep-sea`: dive to a treasure that costs a little all the way. Tests whether an agent explores deeply.
 ///
@@ -197,26 +197,12 @@ impl Env for TabularDeepSea {
     type Obs = i32;
     type Action = usize;
 
+    same_as!(|this| this.0; action_space, reset, step, reference, render);
     fn observation_space(&self) -> Space {
         Space::Discrete(self.num_states())
     }
-    fn action_space(&self) -> Space {
-        self.0.action_space()
-    }
-    fn reset(&self, rng: &mut Rng) -> DeepSeaState {
-        self.0.reset(rng)
-    }
-    fn step(&self, state: &mut DeepSeaState, action: usize, rng: &mut Rng) -> Step {
-        self.0.step(state, action, rng)
-    }
     fn observe(&self, state: &DeepSeaState, obs: &mut [i32]) {
         obs[0] = self.number(*state) as i32;
-    }
-    fn reference(&self) -> &'static str {
-        "bsuite deep_sea"
-    }
-    fn render(&self, state: &DeepSeaState) -> Option<String> {
-        self.0.render(state)
     }
 }
 

@@ -1,4 +1,4 @@
-use thorndike_core::{Env, Picture, Result, Rng, Space, Step};
+use thorndike_core::{Env, Picture, Result, Space, same_as};
 
 use super::raster::{Frame, grey};
 use crate::classic::{CartPole, CartPoleConfig, CartPoleState};
@@ -60,6 +60,8 @@ impl Env for CartPolePixels {
     type Obs = u8;
     type Action = usize;
 
+    same_as!(|this| this.cart_pole; action_space, reset, numpy_reset, step, step_rows, time_limit, reward_threshold,
+        action_names, action_mask, render);
     fn observation_space(&self) -> Space {
         Space::Box {
             shape: vec![SIDE, SIDE],
@@ -67,35 +69,6 @@ impl Env for CartPolePixels {
             high: 255.0,
         }
     }
-    fn action_space(&self) -> Space {
-        self.cart_pole.action_space()
-    }
-    fn action_names(&self) -> &'static [&'static str] {
-        &["left", "right"]
-    }
-    fn time_limit(&self) -> Option<u32> {
-        self.cart_pole.time_limit()
-    }
-    fn reward_threshold(&self) -> Option<f64> {
-        self.cart_pole.reward_threshold()
-    }
-
-    fn reset(&self, rng: &mut Rng) -> CartPoleState {
-        self.cart_pole.reset(rng)
-    }
-    fn step(&self, state: &mut CartPoleState, action: usize, rng: &mut Rng) -> Step {
-        self.cart_pole.step(state, action, rng)
-    }
-    fn step_rows(
-        &self,
-        states: &mut [CartPoleState],
-        actions: &[usize],
-        rngs: &mut [Rng],
-        steps: &mut [Step],
-    ) {
-        self.cart_pole.step_rows(states, actions, rngs, steps);
-    }
-
     fn observe(&self, state: &CartPoleState, obs: &mut [u8]) {
         let share = state.position / self.position_limit_m * ACROSS;
         let x = ((share + 1.0) * (SIDE / 2) as f64) as f32;
@@ -110,9 +83,6 @@ impl Env for CartPolePixels {
     fn reference(&self) -> &'static str {
         "Gymnasium CartPole-v1, drawn"
     }
-    fn render(&self, state: &CartPoleState) -> Option<String> {
-        self.cart_pole.render(state)
-    }
     fn draw(&self, state: &CartPoleState) -> Option<Picture> {
         let mut obs = vec![0; SIDE * SIDE];
         self.observe(state, &mut obs);
@@ -124,7 +94,7 @@ impl Env for CartPolePixels {
 mod tests {
     use super::*;
     use crate::score::Score;
-    use thorndike_core::check_env;
+    use thorndike_core::{Rng, check_env};
 
     fn env() -> CartPolePixels {
         CartPolePixels::new(&CartPoleConfig::default()).unwrap()

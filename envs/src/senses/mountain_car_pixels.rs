@@ -1,4 +1,4 @@
-use thorndike_core::{Env, Picture, Result, Rng, Space, Step};
+use thorndike_core::{Env, Picture, Result, Space, same_as};
 
 use super::raster::{Frame, grey};
 use crate::classic::{MountainCar, MountainCarConfig, MountainCarState};
@@ -84,6 +84,8 @@ impl Env for MountainCarPixels {
     type Obs = u8;
     type Action = usize;
 
+    same_as!(|this| this.mountain_car; action_space, reset, numpy_reset, step, step_rows, time_limit, reward_threshold,
+        action_names, action_mask, render);
     fn observation_space(&self) -> Space {
         Space::Box {
             shape: vec![SIDE, SIDE],
@@ -91,35 +93,6 @@ impl Env for MountainCarPixels {
             high: 255.0,
         }
     }
-    fn action_space(&self) -> Space {
-        self.mountain_car.action_space()
-    }
-    fn action_names(&self) -> &'static [&'static str] {
-        &["left", "none", "right"]
-    }
-    fn time_limit(&self) -> Option<u32> {
-        self.mountain_car.time_limit()
-    }
-    fn reward_threshold(&self) -> Option<f64> {
-        self.mountain_car.reward_threshold()
-    }
-
-    fn reset(&self, rng: &mut Rng) -> MountainCarState {
-        self.mountain_car.reset(rng)
-    }
-    fn step(&self, state: &mut MountainCarState, action: usize, rng: &mut Rng) -> Step {
-        self.mountain_car.step(state, action, rng)
-    }
-    fn step_rows(
-        &self,
-        states: &mut [MountainCarState],
-        actions: &[usize],
-        rngs: &mut [Rng],
-        steps: &mut [Step],
-    ) {
-        self.mountain_car.step_rows(states, actions, rngs, steps);
-    }
-
     fn observe(&self, state: &MountainCarState, obs: &mut [u8]) {
         obs.copy_from_slice(&self.background);
         let [x, y] = self.place(state.position);
@@ -128,9 +101,6 @@ impl Env for MountainCarPixels {
 
     fn reference(&self) -> &'static str {
         "Gymnasium MountainCar-v0, drawn"
-    }
-    fn render(&self, state: &MountainCarState) -> Option<String> {
-        self.mountain_car.render(state)
     }
     fn draw(&self, state: &MountainCarState) -> Option<Picture> {
         let mut obs = vec![0; SIDE * SIDE];
@@ -143,7 +113,7 @@ impl Env for MountainCarPixels {
 mod tests {
     use super::*;
     use crate::score::Score;
-    use thorndike_core::check_env;
+    use thorndike_core::{Rng, check_env};
 
     fn env() -> MountainCarPixels {
         MountainCarPixels::new(&MountainCarConfig::default()).unwrap()

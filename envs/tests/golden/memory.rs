@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use thorndike_core::{Env, Step};
+use thorndike_core::{Env, NumpyRng, Step};
 use thorndike_envs::probe::{
     Autoencode, AutoencodeConfig, CartPolePositionOnly, CartPolePositionOnlyConfig, RepeatFirst,
     RepeatFirstConfig, RepeatPrevious, RepeatPreviousConfig,
@@ -14,6 +14,7 @@ use crate::records::{Trajectory, arguments, for_each_record, replay, rng, status
 struct Popgym {
     id: String,
     env: String,
+    seed: u64,
     #[serde(default = "no_arguments")]
     kwargs: Value,
     /// In the order of the deck, from whose end cards are dealt.
@@ -91,6 +92,8 @@ fn golden_popgym() {
         "position_only_cartpole" => {
             let config: CartPolePositionOnlyConfig = arguments(&record.id, &record.kwargs);
             let env = CartPolePositionOnly::new(&config).unwrap();
+            let start = env.numpy_reset(&mut NumpyRng::new(record.seed));
+            assert_eq!(start, Some(record.state0.into()), "{}: start", record.id);
             record.check(&env, record.state0.into(), |state, action, _| {
                 env.step(state, action, &mut rng())
             })
