@@ -1,39 +1,10 @@
 //! No allocation per environment step.
 
-#![allow(
-    unsafe_code,
-    reason = "a counting allocator has to implement `GlobalAlloc`"
-)]
+#[path = "../core/tests/allocations/mod.rs"]
+mod allocations;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use allocations::allocations;
 use thorndike_core::{BuildContext, Device, EnvOptions, Seeds, Trainer};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 // One test in this file: others would run at the same time and be counted too.
 #[test]
@@ -56,7 +27,7 @@ fn environments_and_tabular_agents_allocate_nothing_per_step() {
                        envs: &mut dyn thorndike_core::VectorEnv,
                        actions: &mut _,
                        rng: &mut _| {
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            let before = allocations();
             for _ in 0..steps {
                 for row in 0..4 {
                     space.sample(rng, actions, row);
@@ -64,7 +35,7 @@ fn environments_and_tabular_agents_allocate_nothing_per_step() {
                 envs.step(actions);
                 envs.advance();
             }
-            ALLOCATIONS.load(Ordering::Relaxed) - before
+            allocations() - before
         };
         counted(1000, &mut *envs, &mut actions, &mut rng);
         assert_eq!(
@@ -90,8 +61,8 @@ fn environments_and_tabular_agents_allocate_nothing_per_step() {
         let agent = registry.make_agent(id, &empty, &context).unwrap();
         let mut trainer = Trainer::new(envs, agent, u64::MAX);
         trainer.run_until(10_000, &mut ()).unwrap();
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = allocations();
         trainer.run_until(60_000, &mut ()).unwrap();
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{id}");
+        assert_eq!(allocations() - before, 0, "{id}");
     }
 }

@@ -1,41 +1,11 @@
 //! No allocation per step of what is between environments and agent.
 
-#![allow(
-    unsafe_code,
-    reason = "a counting allocator has to implement `GlobalAlloc`"
-)]
+mod allocations;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use allocations::allocations;
 use thorndike_core::gym::{Autoreset, GymEnvs};
 use thorndike_core::prelude::*;
 use thorndike_core::{ClipRewards, EnvOptions};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Pixels that change; an episode of nine steps.
 struct Blink;
@@ -76,9 +46,9 @@ impl Env for Blink {
 /// Allocations of a thousand calls, after a hundred that may set something up.
 fn counted(mut call: impl FnMut()) -> u64 {
     (0..100).for_each(|_| call());
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     (0..1000).for_each(|_| call());
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    allocations() - before
 }
 
 // One test in this file: others would run at the same time and be counted too.
