@@ -1,6 +1,6 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step, check_range};
 
 use super::valley::Valley;
 
@@ -39,6 +39,7 @@ use super::valley::Valley;
 #[derive(Clone, Debug)]
 pub struct MountainCarContinuous {
     config: MountainCarContinuousConfig,
+    valley: Valley,
 }
 
 /// Configuration of [`MountainCarContinuous`].
@@ -88,22 +89,21 @@ pub struct MountainCarContinuousState {
 
 impl MountainCarContinuous {
     /// # Errors
-    /// [`Error::Config`] if a number is out of range, or the ends of the valley do not hold the start.
+    /// [`Error::Config`](thorndike_core::Error::Config) if a number is out of range, or the ends of the valley do
+    /// not hold the start.
     pub fn new(config: &MountainCarContinuousConfig) -> Result<Self> {
-        check_range("goal_velocity", config.goal_velocity, -1e3..=1e3)?;
-        check_range("goal_position", config.goal_position, -1e3..=1e3)?;
-        check_range("min_position", config.min_position, -1e3..=-0.6)?;
-        check_range("max_position", config.max_position, -0.4..=1e3)?;
-        check_range("max_speed", config.max_speed, 0.0..=1e3)?;
+        let valley = Valley {
+            left: config.min_position,
+            right: config.max_position,
+            goal: config.goal_position,
+            goal_velocity: config.goal_velocity,
+            max_speed: config.max_speed,
+        };
+        valley.check()?;
         check_range("power", config.power, 0.0..=1e3)?;
-        if config.goal_position > config.max_position || config.goal_velocity > config.max_speed {
-            return Err(Error::config(
-                "goal_position",
-                "the goal is out of reach; give at most max_position, and a goal_velocity of at most max_speed",
-            ));
-        }
         Ok(Self {
             config: config.clone(),
+            valley,
         })
     }
 
@@ -128,12 +128,7 @@ impl Env for MountainCarContinuous {
     type Action = [f32; 1];
 
     fn observation_space(&self) -> Space {
-        let config = &self.config;
-        Space::Box {
-            shape: vec![2],
-            low: config.min_position.min(-config.max_speed) as f32,
-            high: config.max_position.max(config.max_speed) as f32,
-        }
+        self.valley.space()
     }
     fn action_space(&self) -> Space {
         Space::Box {
@@ -210,20 +205,10 @@ impl Env for MountainCarContinuous {
     }
 
     fn render(&self, state: &MountainCarContinuousState) -> Option<String> {
-        Some(self.valley().render(state.position))
+        Some(self.valley.render(state.position))
     }
     fn draw(&self, state: &MountainCarContinuousState) -> Option<Picture> {
-        Some(self.valley().draw(state.position))
-    }
-}
-
-impl MountainCarContinuous {
-    fn valley(&self) -> Valley {
-        Valley {
-            left: self.config.min_position,
-            right: self.config.max_position,
-            goal: self.config.goal_position,
-        }
+        Some(self.valley.draw(state.position))
     }
 }
 

@@ -1,8 +1,9 @@
-use thorndike_core::Picture;
+use thorndike_core::{Error, Picture, Result, Space, check_range};
 
 use crate::canvas::{Canvas, colors};
 
-/// What is seen of a mountain car: a valley, the car in it, the flag at the goal.
+/// What both mountain cars have: a valley, the car's limits in it, the flag at the goal.
+#[derive(Clone, Debug)]
 pub(super) struct Valley {
     /// Position of the left end.
     pub(super) left: f64,
@@ -10,6 +11,10 @@ pub(super) struct Valley {
     pub(super) right: f64,
     /// Where the goal begins.
     pub(super) goal: f64,
+    /// Least velocity at the goal.
+    pub(super) goal_velocity: f64,
+    /// Highest velocity in either direction.
+    pub(super) max_speed: f64,
 }
 
 /// Height of the ground: its slope is that in the equation of motion.
@@ -18,6 +23,31 @@ fn ground(x: f64) -> f64 {
 }
 
 impl Valley {
+    /// Checks the numbers, by their keys in the configurations.
+    pub(super) fn check(&self) -> Result<()> {
+        check_range("goal_velocity", self.goal_velocity, -1e3..=1e3)?;
+        check_range("goal_position", self.goal, -1e3..=1e3)?;
+        check_range("min_position", self.left, -1e3..=-0.6)?;
+        check_range("max_position", self.right, -0.4..=1e3)?;
+        check_range("max_speed", self.max_speed, 0.0..=1e3)?;
+        if self.goal > self.right || self.goal_velocity > self.max_speed {
+            return Err(Error::config(
+                "goal_position",
+                "the goal is out of reach; give at most max_position, and a goal_velocity of at most max_speed",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Space of position and velocity, with bounds for both.
+    pub(super) fn space(&self) -> Space {
+        Space::Box {
+            shape: vec![2],
+            low: self.left.min(-self.max_speed) as f32,
+            high: self.right.max(self.max_speed) as f32,
+        }
+    }
+
     /// The text frame with the car `@` at `position`.
     pub(super) fn render(&self, position: f64) -> String {
         const WIDTH: usize = 60;
