@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, NumpyRng, Picture, Result, Rng, Space, Step};
+use thorndike_core::{Env, Picture, Result, Step};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use super::{Dynamics, Outcome, Row, by_table, finite_mdp, frame, picture};
 use crate::canvas::colors;
 
 const ROWS: usize = 4;
@@ -112,31 +112,8 @@ fn walk(state: usize, direction: usize) -> Outcome {
 }
 
 impl Env for CliffWalking {
-    type State = u32;
-    type Obs = i32;
-    type Action = usize;
+    by_table!(numpy_starts);
 
-    fn observation_space(&self) -> Space {
-        Space::Discrete(self.dynamics.num_states())
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(4)
-    }
-    fn reset(&self, rng: &mut Rng) -> u32 {
-        self.dynamics.draw_start(rng)
-    }
-    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
-        // Gymnasium draws even where there is but one start.
-        Some(self.dynamics.start(rng.random()))
-    }
-    #[inline]
-    fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
-        self.dynamics.draw_step(state, action, rng)
-    }
-    #[inline]
-    fn observe(&self, state: &u32, obs: &mut [i32]) {
-        obs[0] = *state as i32;
-    }
     fn reference(&self) -> &'static str {
         "Gymnasium CliffWalking-v1"
     }

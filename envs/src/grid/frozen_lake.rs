@@ -4,9 +4,9 @@ use rand::RngExt;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Seeds, Space, Step, check_range};
+use thorndike_core::{Env, Error, Picture, Result, Seeds, Step, check_range};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use super::{Dynamics, MAX_SIDE, Outcome, Row, by_table, check_rows, finite_mdp, frame, picture};
 use crate::canvas::colors;
 
 /// `frozen-lake`: cross a frozen lake without falling into a hole.
@@ -129,8 +129,6 @@ impl Default for RandomMap {
     }
 }
 
-/// Most cells on a side.
-const MAX_SIDE: usize = 512;
 /// Cells drawn before a random map is given up.
 const MAX_DRAWS: usize = 50_000_000;
 
@@ -177,28 +175,8 @@ impl RandomMap {
 /// The cells of an own map, once it is known to be a sound one.
 fn own_cells(rows: &[String]) -> Result<(Vec<u8>, usize)> {
     let wrong = |what: String| Err(Error::config("map", what));
-    let columns = rows.first().map_or(0, String::len);
-    if columns == 0 || columns > MAX_SIDE || rows.len() > MAX_SIDE {
-        return wrong(format!(
-            "{} rows of {columns} letters; give 1 to {MAX_SIDE} of each",
-            rows.len()
-        ));
-    }
-    for (i, row) in rows.iter().enumerate() {
-        if let Some(letter) = row.chars().find(|c| !"SFHG".contains(*c)) {
-            return wrong(format!(
-                "row {} has the letter {letter:?}; give S (start), F (frozen), H (hole) or G (goal)",
-                i + 1
-            ));
-        }
-        if row.len() != columns {
-            return wrong(format!(
-                "row {} has {} letters, row 1 has {columns}; give rows of equal length",
-                i + 1,
-                row.len()
-            ));
-        }
-    }
+    let letters = "S (start), F (frozen), H (hole) or G (goal)";
+    let columns = check_rows(rows, |letter| "SFHG".contains(letter), letters)?;
     let cells = rows.concat().into_bytes();
     for (letter, name) in [(b'S', "start"), (b'G', "goal")] {
         if !cells.contains(&letter) {
@@ -312,31 +290,8 @@ fn dynamics(config: &FrozenLakeConfig, cells: &[u8], columns: usize) -> Dynamics
 }
 
 impl Env for FrozenLake {
-    type State = u32;
-    type Obs = i32;
-    type Action = usize;
+    by_table!(numpy_starts);
 
-    fn observation_space(&self) -> Space {
-        Space::Discrete(self.dynamics.num_states())
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(4)
-    }
-    fn reset(&self, rng: &mut Rng) -> u32 {
-        self.dynamics.draw_start(rng)
-    }
-    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
-        // Gymnasium draws even where there is but one start.
-        Some(self.dynamics.start(rng.random()))
-    }
-    #[inline]
-    fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
-        self.dynamics.draw_step(state, action, rng)
-    }
-    #[inline]
-    fn observe(&self, state: &u32, obs: &mut [i32]) {
-        obs[0] = *state as i32;
-    }
     fn time_limit(&self) -> Option<u32> {
         Some(self.time_limit)
     }

@@ -4,9 +4,9 @@ use std::fmt;
 use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Env, Error, Picture, Result, Rng, Space, Step, check_range};
+use thorndike_core::{Env, Error, Picture, Result, Step, check_range};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, frame, picture};
+use super::{Dynamics, MAX_SIDE, Outcome, Row, by_table, check_rows, finite_mdp, frame, picture};
 use crate::canvas::colors;
 
 /// `gridworld`: find a good way over a map of one's own, or over one of the textbooks'.
@@ -178,9 +178,6 @@ impl GridMap {
     }
 }
 
-/// Most cells on a side.
-const MAX_SIDE: usize = 512;
-
 impl Plan {
     fn of(config: &GridWorldConfig) -> Result<Self> {
         let mut plan = config.map.plan();
@@ -190,8 +187,7 @@ impl Plan {
             plan.ends.clone_from(ends);
         }
         plan.check_numbers()?;
-        plan.check_rows()?;
-        let columns = plan.rows[0].len();
+        let columns = plan.check_rows()?;
         match &config.wind {
             Some(wind) => plan.wind.clone_from(wind),
             None if plan.wind.is_empty() => plan.wind = vec![0; columns],
@@ -223,36 +219,16 @@ impl Plan {
         Ok(())
     }
 
-    fn check_rows(&self) -> Result<()> {
-        let wrong = |what: String| Err(Error::config("map", what));
-        let columns = self.rows.first().map_or(0, String::len);
-        if columns == 0 || columns > MAX_SIDE || self.rows.len() > MAX_SIDE {
-            let rows = self.rows.len();
-            return wrong(format!(
-                "{rows} rows of {columns} letters; give 1 to {MAX_SIDE} of each"
-            ));
+    fn check_rows(&self) -> Result<usize> {
+        let ends: String = self.ends.keys().collect();
+        let is_known = |letter| "S.#".contains(letter) || self.ends.contains_key(&letter);
+        let letters = format!("S (start), . (floor), # (wall) or one of the ends {ends}");
+        let columns = check_rows(&self.rows, is_known, &letters)?;
+        if self.rows.iter().any(|row| row.contains('S')) {
+            return Ok(columns);
         }
-        let is_known = |letter: char| "S.#".contains(letter) || self.ends.contains_key(&letter);
-        for (i, row) in self.rows.iter().enumerate() {
-            if let Some(letter) = row.chars().find(|&letter| !is_known(letter)) {
-                let ends: String = self.ends.keys().collect();
-                return wrong(format!(
-                    "row {} has the letter {letter:?}; give S (start), . (floor), # (wall) or one of the ends {ends}",
-                    i + 1
-                ));
-            }
-            if row.len() != columns {
-                return wrong(format!(
-                    "row {} has {} letters, row 1 has {columns}; give rows of equal length",
-                    i + 1,
-                    row.len()
-                ));
-            }
-        }
-        if !self.rows.iter().any(|row| row.contains('S')) {
-            return wrong("no row has a start; give at least one S".into());
-        }
-        Ok(())
+        let what = "no row has a start; give at least one S";
+        Err(Error::config("map", what))
     }
 
     fn dynamics(&self, cells: &[u8]) -> Dynamics {
@@ -354,27 +330,8 @@ impl GridWorld {
 }
 
 impl Env for GridWorld {
-    type State = u32;
-    type Obs = i32;
-    type Action = usize;
+    by_table!();
 
-    fn observation_space(&self) -> Space {
-        Space::Discrete(self.dynamics.num_states())
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(4)
-    }
-    fn reset(&self, rng: &mut Rng) -> u32 {
-        self.dynamics.draw_start(rng)
-    }
-    #[inline]
-    fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
-        self.dynamics.draw_step(state, action, rng)
-    }
-    #[inline]
-    fn observe(&self, state: &u32, obs: &mut [i32]) {
-        obs[0] = *state as i32;
-    }
     fn reference(&self) -> &'static str {
         "Sutton and Barto; Russell and Norvig"
     }

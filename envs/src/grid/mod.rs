@@ -14,7 +14,7 @@ pub use gridworld::{GridMap, GridWorld, GridWorldConfig, NamedGrid};
 pub use taxi::{FickleTaxi, FickleTaxiConfig, FickleTaxiState, Taxi, TaxiConfig, TaxiVersion};
 
 use rand::RngExt;
-use thorndike_core::{Picture, Rng, Step};
+use thorndike_core::{Error, Picture, Result, Rng, Step};
 
 use crate::canvas::{Canvas, Rgb, colors};
 
@@ -215,6 +215,78 @@ macro_rules! finite_mdp {
     };
 }
 use finite_mdp;
+
+/// What an `Env` with a field `dynamics` does by it: a state is its row in the table, and that is what is seen.
+macro_rules! by_table {
+    () => {
+        type State = u32;
+        type Obs = i32;
+        type Action = usize;
+
+        fn observation_space(&self) -> thorndike_core::Space {
+            thorndike_core::Space::Discrete(self.dynamics.num_states())
+        }
+        fn action_space(&self) -> thorndike_core::Space {
+            thorndike_core::Space::Discrete(self.dynamics.num_actions)
+        }
+        fn reset(&self, rng: &mut thorndike_core::Rng) -> u32 {
+            self.dynamics.draw_start(rng)
+        }
+        #[inline]
+        fn step(
+            &self,
+            state: &mut u32,
+            action: usize,
+            rng: &mut thorndike_core::Rng,
+        ) -> thorndike_core::Step {
+            self.dynamics.draw_step(state, action, rng)
+        }
+        #[inline]
+        fn observe(&self, state: &u32, obs: &mut [i32]) {
+            obs[0] = *state as i32;
+        }
+    };
+    (numpy_starts) => {
+        by_table!();
+
+        fn numpy_reset(&self, rng: &mut thorndike_core::NumpyRng) -> Option<u32> {
+            // Gymnasium draws even where there is but one start.
+            Some(self.dynamics.start(rng.random()))
+        }
+    };
+}
+use by_table;
+
+/// Most cells on a side of an own map.
+const MAX_SIDE: usize = 512;
+
+/// The columns of an own map, once its rows are known to be of equal length and of `letters` only.
+fn check_rows(rows: &[String], is_known: impl Fn(char) -> bool, letters: &str) -> Result<usize> {
+    let wrong = |what: String| Err(Error::config("map", what));
+    let columns = rows.first().map_or(0, String::len);
+    if columns == 0 || columns > MAX_SIDE || rows.len() > MAX_SIDE {
+        return wrong(format!(
+            "{} rows of {columns} letters; give 1 to {MAX_SIDE} of each",
+            rows.len()
+        ));
+    }
+    for (i, row) in rows.iter().enumerate() {
+        if let Some(letter) = row.chars().find(|&letter| !is_known(letter)) {
+            return wrong(format!(
+                "row {} has the letter {letter:?}; give {letters}",
+                i + 1
+            ));
+        }
+        if row.len() != columns {
+            return wrong(format!(
+                "row {} has {} letters, row 1 has {columns}; give rows of equal length",
+                i + 1,
+                row.len()
+            ));
+        }
+    }
+    Ok(columns)
+}
 
 /// A letter a cell, row by row; the cell `at` in brackets.
 fn picture(cells: &[u8], columns: usize, at: usize) -> String {

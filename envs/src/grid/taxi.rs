@@ -1,10 +1,8 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use thorndike_core::{
-    Env, Error, NumpyRng, Picture, Result, Rng, Space, Step, check_range, same_as,
-};
+use thorndike_core::{Env, Error, NumpyRng, Picture, Result, Rng, Step, check_range, same_as};
 
-use super::{Dynamics, Outcome, Row, finite_mdp, grid, lines};
+use super::{Dynamics, Outcome, Row, by_table, finite_mdp, grid, lines};
 use crate::canvas::{Rgb, colors};
 
 const SIDE: usize = 5;
@@ -390,31 +388,8 @@ impl Cab {
 }
 
 impl Env for Taxi {
-    type State = u32;
-    type Obs = i32;
-    type Action = usize;
+    by_table!(numpy_starts);
 
-    fn observation_space(&self) -> Space {
-        Space::Discrete(NUM_STATES)
-    }
-    fn action_space(&self) -> Space {
-        Space::Discrete(NUM_ACTIONS)
-    }
-    fn reset(&self, rng: &mut Rng) -> u32 {
-        self.dynamics.draw_start(rng)
-    }
-    fn numpy_reset(&self, rng: &mut NumpyRng) -> Option<u32> {
-        // Gymnasium draws even where there is but one start.
-        Some(self.dynamics.start(rng.random()))
-    }
-    #[inline]
-    fn step(&self, state: &mut u32, action: usize, rng: &mut Rng) -> Step {
-        self.dynamics.draw_step(state, action, rng)
-    }
-    #[inline]
-    fn observe(&self, state: &u32, obs: &mut [i32]) {
-        obs[0] = *state as i32;
-    }
     fn time_limit(&self) -> Option<u32> {
         Some(200)
     }
