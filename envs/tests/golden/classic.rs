@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use thorndike_core::{Env, NumpyRng, Step};
 use thorndike_envs::classic::{
-    Acrobot, AcrobotConfig, AcrobotState, BookOrNips, CartPole, CartPoleConfig, CartPoleState,
-    Integrator, MountainCar, MountainCarConfig, MountainCarContinuous, MountainCarContinuousConfig,
-    MountainCarContinuousState, MountainCarState, Pendulum, PendulumConfig, PendulumState,
+    Acrobot, AcrobotConfig, AcrobotState, BookOrNips, CartPole, CartPoleState, MountainCar,
+    MountainCarContinuous, MountainCarContinuousState, MountainCarState, Pendulum, PendulumState,
 };
 
 use crate::records::{Taken, Trajectory, arguments, for_each_record, replay, rng, status};
@@ -189,54 +189,29 @@ fn rounded(reward: f32, recorded: f64) -> bool {
     reward == recorded as f32
 }
 
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct CartPoleArguments {
-    sutton_barto_reward: bool,
-}
-
-impl Default for CartPoleArguments {
-    fn default() -> Self {
-        let sutton_barto_reward = CartPoleConfig::default().sutton_barto_reward;
-        Self {
-            sutton_barto_reward,
-        }
+/// A configuration out of the arguments of a problem and the attributes set on the object, which go first; some are
+/// called otherwise there: `(theirs, ours)`.
+fn config<C: DeserializeOwned>(id: &str, given: [&Value; 2], names: &[(&str, &str)]) -> C {
+    let mut ours = Map::new();
+    for (key, value) in given
+        .into_iter()
+        .flat_map(|given| given.as_object().unwrap())
+    {
+        let renamed = names.iter().find(|(theirs, _)| theirs == key);
+        let key = renamed.map_or(key.as_str(), |(_, ours)| ours);
+        ours.insert(key.into(), value.clone());
     }
-}
-
-/// What can be set on the object without contradicting its other attributes: the masses cannot.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct CartPoleAttributes {
-    kinematics_integrator: Option<Integrator>,
-    gravity: Option<f64>,
-    force_mag: Option<f64>,
-    tau: Option<f64>,
-    x_threshold: Option<f64>,
-    theta_threshold_radians: Option<f64>,
+    arguments(id, &ours.into())
 }
 
 fn cart_pole(id: &str, kwargs: &Value, attrs: &Value) -> CartPole {
-    let CartPoleArguments {
-        sutton_barto_reward,
-    } = arguments(id, kwargs);
-    let attrs: CartPoleAttributes = arguments(id, attrs);
-    let default = CartPoleConfig::default();
-    CartPole::new(&CartPoleConfig {
-        sutton_barto_reward,
-        kinematics_integrator: attrs
-            .kinematics_integrator
-            .unwrap_or(default.kinematics_integrator),
-        gravity: attrs.gravity.unwrap_or(default.gravity),
-        force_n: attrs.force_mag.unwrap_or(default.force_n),
-        time_step_s: attrs.tau.unwrap_or(default.time_step_s),
-        position_limit_m: attrs.x_threshold.unwrap_or(default.position_limit_m),
-        angle_limit_rad: attrs
-            .theta_threshold_radians
-            .unwrap_or(default.angle_limit_rad),
-        ..default
-    })
-    .unwrap()
+    let names = [
+        ("force_mag", "force_n"),
+        ("tau", "time_step_s"),
+        ("x_threshold", "position_limit_m"),
+        ("theta_threshold_radians", "angle_limit_rad"),
+    ];
+    CartPole::new(&config(id, [kwargs, attrs], &names)).unwrap()
 }
 
 #[test]
@@ -256,36 +231,8 @@ fn golden_cart_pole() {
     });
 }
 
-/// Gymnasium takes only the first one; the others can be set on the object.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct MountainCarArguments {
-    goal_velocity: Option<f64>,
-    goal_position: Option<f64>,
-    min_position: Option<f64>,
-    max_position: Option<f64>,
-    max_speed: Option<f64>,
-    force: Option<f64>,
-    gravity: Option<f64>,
-}
-
 fn mountain_car(id: &str, kwargs: &Value, attrs: &Value) -> MountainCar {
-    let kwargs: MountainCarArguments = arguments(id, kwargs);
-    let attrs: MountainCarArguments = arguments(id, attrs);
-    let default = MountainCarConfig::default();
-    let pick = |of: fn(&MountainCarArguments) -> Option<f64>, default| {
-        of(&attrs).or(of(&kwargs)).unwrap_or(default)
-    };
-    MountainCar::new(&MountainCarConfig {
-        goal_velocity: pick(|a| a.goal_velocity, default.goal_velocity),
-        goal_position: pick(|a| a.goal_position, default.goal_position),
-        min_position: pick(|a| a.min_position, default.min_position),
-        max_position: pick(|a| a.max_position, default.max_position),
-        max_speed: pick(|a| a.max_speed, default.max_speed),
-        force: pick(|a| a.force, default.force),
-        gravity: pick(|a| a.gravity, default.gravity),
-    })
-    .unwrap()
+    MountainCar::new(&config(id, [kwargs, attrs], &[])).unwrap()
 }
 
 #[test]
@@ -308,34 +255,8 @@ fn golden_mountain_car() {
     });
 }
 
-/// As [`MountainCarArguments`].
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ContinuousArguments {
-    goal_velocity: Option<f64>,
-    goal_position: Option<f64>,
-    min_position: Option<f64>,
-    max_position: Option<f64>,
-    max_speed: Option<f64>,
-    power: Option<f64>,
-}
-
 fn mountain_car_continuous(id: &str, kwargs: &Value, attrs: &Value) -> MountainCarContinuous {
-    let kwargs: ContinuousArguments = arguments(id, kwargs);
-    let attrs: ContinuousArguments = arguments(id, attrs);
-    let default = MountainCarContinuousConfig::default();
-    let pick = |of: fn(&ContinuousArguments) -> Option<f64>, default| {
-        of(&attrs).or(of(&kwargs)).unwrap_or(default)
-    };
-    MountainCarContinuous::new(&MountainCarContinuousConfig {
-        goal_velocity: pick(|a| a.goal_velocity, default.goal_velocity),
-        goal_position: pick(|a| a.goal_position, default.goal_position),
-        min_position: pick(|a| a.min_position, default.min_position),
-        max_position: pick(|a| a.max_position, default.max_position),
-        max_speed: pick(|a| a.max_speed, default.max_speed),
-        power: pick(|a| a.power, default.power),
-    })
-    .unwrap()
+    MountainCarContinuous::new(&config(id, [kwargs, attrs], &[])).unwrap()
 }
 
 #[test]
@@ -427,34 +348,15 @@ fn golden_acrobot() {
     });
 }
 
-/// Gymnasium takes only the first one; the others can be set on the object.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PendulumArguments {
-    g: Option<f64>,
-    m: Option<f64>,
-    l: Option<f64>,
-    max_speed: Option<f64>,
-    max_torque: Option<f64>,
-    dt: Option<f64>,
-}
-
 fn pendulum(id: &str, kwargs: &Value, attrs: &Value) -> Pendulum {
-    let kwargs: PendulumArguments = arguments(id, kwargs);
-    let attrs: PendulumArguments = arguments(id, attrs);
-    let default = PendulumConfig::default();
-    let pick = |of: fn(&PendulumArguments) -> Option<f64>, default| {
-        of(&attrs).or(of(&kwargs)).unwrap_or(default)
-    };
-    Pendulum::new(&PendulumConfig {
-        gravity: pick(|a| a.g, default.gravity),
-        mass_kg: pick(|a| a.m, default.mass_kg),
-        length_m: pick(|a| a.l, default.length_m),
-        max_speed: pick(|a| a.max_speed, default.max_speed),
-        max_torque_nm: pick(|a| a.max_torque, default.max_torque_nm),
-        time_step_s: pick(|a| a.dt, default.time_step_s),
-    })
-    .unwrap()
+    let names = [
+        ("g", "gravity"),
+        ("m", "mass_kg"),
+        ("l", "length_m"),
+        ("max_torque", "max_torque_nm"),
+        ("dt", "time_step_s"),
+    ];
+    Pendulum::new(&config(id, [kwargs, attrs], &names)).unwrap()
 }
 
 #[test]
