@@ -18,13 +18,23 @@ fn ask_to_go(draft: &mut Draft<'_>, target: Cell) {
     draft.say(GO_TO.then(article).then(Mission::thing(target)));
 }
 
-/// Success when a target is ahead, whatever was done.
-fn faces_target(state: &mut MiniGridState, action: Action) -> Outcome {
-    let outcome = state.act(action);
-    if state.grid.get(state.ahead()).is(Mark::Target) {
-        return Outcome::Success;
-    }
-    outcome
+/// What the levels have alike: one square room, and success when a target is ahead, whatever was done.
+macro_rules! goes_to_target {
+    () => {
+        fn size(&self) -> [usize; 2] {
+            [self.room_size; 2]
+        }
+        fn max_steps(&self) -> u32 {
+            self.room_size.pow(2) as u32
+        }
+        fn step(&self, state: &mut MiniGridState, action: Action, _: &mut Rng) -> Outcome {
+            let outcome = state.act(action);
+            if state.grid.get(state.ahead()).is(Mark::Target) {
+                return Outcome::Success;
+            }
+            outcome
+        }
+    };
 }
 
 level! {
@@ -53,17 +63,13 @@ level! {
 }
 
 impl Level for GoToObj {
+    goes_to_target!();
+
     fn reference(&self) -> &'static str {
         "BabyAI-GoToObj"
     }
     fn check(&self) -> Result<()> {
         check_range("room_size", self.room_size, 4..=MAX_SIDE)
-    }
-    fn size(&self) -> [usize; 2] {
-        [self.room_size; 2]
-    }
-    fn max_steps(&self) -> u32 {
-        self.room_size.pow(2) as u32
     }
     fn has_one_mission(&self) -> bool {
         false
@@ -74,9 +80,6 @@ impl Level for GoToObj {
         let things = Things::draw(draft, &rooms, 1, true)?;
         ask_to_go(draft, things.cells[0].0);
         Some(())
-    }
-    fn step(&self, state: &mut MiniGridState, action: Action, _: &mut Rng) -> Outcome {
-        faces_target(state, action)
     }
 }
 
@@ -111,6 +114,8 @@ level! {
 }
 
 impl Level for GoToRedBall {
+    goes_to_target!();
+
     fn reference(&self) -> &'static str {
         "BabyAI-GoToRedBall"
     }
@@ -118,12 +123,6 @@ impl Level for GoToRedBall {
         check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
         let most = most_things(self.room_size, MAX_OBJECTS) - 1;
         check_range("num_distractors", self.num_distractors, 0..=most)
-    }
-    fn size(&self) -> [usize; 2] {
-        [self.room_size; 2]
-    }
-    fn max_steps(&self) -> u32 {
-        self.room_size.pow(2) as u32
     }
     fn has_one_mission(&self) -> bool {
         self.grey || self.num_distractors == 0
@@ -143,9 +142,6 @@ impl Level for GoToRedBall {
         debug_assert_eq!(draft.state.grid.get(place), RED_BALL);
         ask_to_go(draft, RED_BALL);
         all_in_reach(&draft.state).then_some(())
-    }
-    fn step(&self, state: &mut MiniGridState, action: Action, _: &mut Rng) -> Outcome {
-        faces_target(state, action)
     }
 }
 
@@ -178,6 +174,8 @@ level! {
 }
 
 impl Level for GoToLocal {
+    goes_to_target!();
+
     fn reference(&self) -> &'static str {
         "BabyAI-GoToLocal"
     }
@@ -185,12 +183,6 @@ impl Level for GoToLocal {
         check_range("room_size", self.room_size, 5..=MAX_SIDE)?;
         let most = most_things(self.room_size, MAX_OBJECTS);
         check_range("num_objects", self.num_objects, 1..=most)
-    }
-    fn size(&self) -> [usize; 2] {
-        [self.room_size; 2]
-    }
-    fn max_steps(&self) -> u32 {
-        self.room_size.pow(2) as u32
     }
     fn has_one_mission(&self) -> bool {
         false
@@ -202,8 +194,5 @@ impl Level for GoToLocal {
         let (target, _) = draft.pick(things.all());
         ask_to_go(draft, target);
         all_in_reach(&draft.state).then_some(())
-    }
-    fn step(&self, state: &mut MiniGridState, action: Action, _: &mut Rng) -> Outcome {
-        faces_target(state, action)
     }
 }
