@@ -222,11 +222,7 @@ mod tests {
             } else {
                 9
             };
-            if *state == end {
-                Step::terminal(reward)
-            } else {
-                Step::running(reward)
-            }
+            Step::terminal_if(*state == end, reward)
         }
         fn step_rows(
             &self,

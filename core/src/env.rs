@@ -220,6 +220,16 @@ impl Step {
             status: Status::Terminated,
         }
     }
+
+    /// The task ended the episode if `ends`; otherwise it goes on.
+    #[inline]
+    pub fn terminal_if(ends: bool, reward: f32) -> Self {
+        if ends {
+            Self::terminal(reward)
+        } else {
+            Self::running(reward)
+        }
+    }
 }
 
 /// Running, ended by the task, or cut off from outside. If both ends coincide, `Terminated` wins.

@@ -358,11 +358,7 @@ mod tests {
         }
         fn step(&self, left: &mut u32, _: usize, _: &mut Rng) -> Step {
             *left -= 1;
-            if *left == 0 {
-                Step::terminal(self.reward)
-            } else {
-                Step::running(self.reward)
-            }
+            Step::terminal_if(*left == 0, self.reward)
         }
         fn observe(&self, left: &u32, obs: &mut [i32]) {
             obs[0] = *left as i32;

@@ -348,11 +348,7 @@ impl Env for Counter {
     }
     fn step(&self, (_, time): &mut (i32, i32), _: usize, _: &mut Rng) -> Step {
         *time += 1;
-        if *time == 5 {
-            Step::terminal(1.0)
-        } else {
-            Step::running(1.0)
-        }
+        Step::terminal_if(*time == 5, 1.0)
     }
     fn observe(&self, (episode, time): &(i32, i32), obs: &mut [i32]) {
         obs[0] = 100 * episode + time;

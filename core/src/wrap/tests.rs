@@ -112,11 +112,7 @@ impl<T: Scalar> Env for Walk<T> {
         state.time += 1;
         state.at = (state.at.wrapping_mul(31)).wrapping_add(action as u16 + rng.random_range(0..5));
         let reward = f32::from(state.at % 21) - 10.0;
-        if rng.random_range(0..9) == 0 {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(rng.random_range(0..9) == 0, reward)
     }
     fn observe(&self, state: &WalkState, obs: &mut [T]) {
         for (i, x) in obs.iter_mut().enumerate() {

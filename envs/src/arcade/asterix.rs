@@ -225,11 +225,7 @@ impl Game for Asterix {
         if self.ramping {
             state.harden();
         }
-        if caught {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(caught, reward)
     }
 
     #[inline]

@@ -158,11 +158,7 @@ impl Game for Breakout {
         }
         state.strike = struck;
         state.ball_y = y.min(BOTTOM);
-        if missed {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(missed, reward)
     }
 
     #[inline]

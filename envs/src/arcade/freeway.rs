@@ -183,11 +183,7 @@ impl Game for Freeway {
         }
         state.move_timer = (state.move_timer - 1).max(0);
         state.clock = (state.clock - 1).max(-1);
-        if state.clock < 0 {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(state.clock < 0, reward)
     }
 
     #[inline]

@@ -463,11 +463,7 @@ impl Game for Seaquest {
         } else if !state.surfaced {
             reward += f32::from(state.surface(self.ramping, &mut over));
         }
-        if over {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(over, reward)
     }
 
     #[inline]

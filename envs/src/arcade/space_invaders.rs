@@ -209,11 +209,7 @@ impl Game for SpaceInvaders {
             state.aliens = WAVE;
         }
         let reward = killed.len() as f32;
-        if lost {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(lost, reward)
     }
 
     #[inline]

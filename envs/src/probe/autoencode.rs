@@ -132,11 +132,7 @@ impl Autoencode {
             -self.reward
         };
         state.asked = state.asked.saturating_add(1);
-        if state.asked >= self.cards() {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(state.asked >= self.cards(), reward)
     }
 }
 

@@ -112,11 +112,7 @@ impl DeepSea {
         } else {
             (column.saturating_sub(1), 0.0)
         };
-        let step = if row == last {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        };
+        let step = Step::terminal_if(row == last, reward);
         let row = row + 1;
         (DeepSeaState { row, column }, step)
     }

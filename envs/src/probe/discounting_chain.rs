@@ -110,11 +110,7 @@ impl Env for DiscountingChain {
         state.steps = state.steps.saturating_add(1);
         let pays = PAY_DAYS.get(chain) == Some(&state.steps);
         let reward = if pays { self.rewards[chain] } else { 0.0 };
-        if state.steps < STEPS {
-            Step::running(reward)
-        } else {
-            Step::terminal(reward)
-        }
+        Step::terminal_if(state.steps >= STEPS, reward)
     }
 
     fn observe(&self, state: &DiscountingChainState, obs: &mut [f32]) {

@@ -100,11 +100,7 @@ impl RepeatFirst {
         } else {
             -self.reward
         };
-        if state.dealt >= self.num_decks * PACK {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(state.dealt >= self.num_decks * PACK, reward)
     }
 }
 

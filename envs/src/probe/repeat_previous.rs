@@ -114,11 +114,7 @@ impl RepeatPrevious {
         };
         state.history = state.history << 2 | u128::from(suit);
         state.dealt = state.dealt.saturating_add(1);
-        if state.dealt >= self.config.num_decks * PACK {
-            Step::terminal(reward)
-        } else {
-            Step::running(reward)
-        }
+        Step::terminal_if(state.dealt >= self.config.num_decks * PACK, reward)
     }
 }
 
