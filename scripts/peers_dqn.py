@@ -1,9 +1,14 @@
-"""Trains Stable-Baselines3's DQN with the settings of rl-baselines3-zoo, for comparison with ours.
+"""Stable-Baselines3's DQN and its parts in PyTorch, for comparison with ours. One thread.
 
     peers_dqn.py train CartPole-v1 1 10 [key=value ..]
 
-trains seeds 1 to 10 and prints a line `peer <environment> <seed> <mean return> <seconds of training>` for each: 100
-greedy episodes with the weights at the end, not the best. Settings can be overridden, such as `n_timesteps=1000`.
+trains seeds 1 to 10 with the settings of rl-baselines3-zoo and prints a line
+`peer <environment> <seed> <mean return> <seconds of training>` for each: 100 greedy episodes with the weights at the
+end, not the best. Settings can be overridden, such as `n_timesteps=1000`.
+
+    peers_dqn.py speed
+
+prints lines `peer <row> <value>` for `scripts/bench dqn`.
 """
 import ast, os, sys, time
 
@@ -57,10 +62,92 @@ def evaluate(model, env_id, seed):
     return evaluate_policy(model, env, n_eval_episodes=EPISODES, deterministic=True)[0]
 
 
+def rate(work, seconds=0.5, rounds=10):
+    """Calls a second in the best of some rounds, as other programs only ever make it slower."""
+    work()
+    best = 0.0
+    for _ in range(rounds):
+        start, calls = time.perf_counter(), 0
+        while (took := time.perf_counter() - start) < seconds:
+            work()
+            calls += 1
+        best = max(best, calls / took)
+    return best
+
+
+def update(make, obs, actions):
+    """One step of DQN on a batch that is there already: no sampling, unlike ours."""
+    import torch
+    from torch.nn import functional as F
+
+    online, target = make(), make()
+    target.load_state_dict(online.state_dict())
+    optimizer = torch.optim.Adam(online.parameters(), lr=1e-3, fused=True)
+    rows = len(obs)
+    chosen, rewards, running = torch.randint(actions, (rows, 1)), torch.rand(rows), torch.ones(rows)
+
+    def work():
+        with torch.no_grad():
+            targets = rewards + 0.99 * running * target(obs).max(1).values
+        loss = F.mse_loss(online(obs).gather(1, chosen).squeeze(1), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return work
+
+
+def sample(shape, dtype, capacity):
+    """Stable-Baselines3's replay, full, giving batches of 32; and bytes a transition."""
+    import gymnasium as gym
+    import numpy as np
+    from stable_baselines3.common.buffers import ReplayBuffer
+
+    space = gym.spaces.Box(0, 255, shape, dtype)
+    buffer = ReplayBuffer(capacity, space, gym.spaces.Discrete(2), device="cpu")
+    obs = np.ones((1, *shape), dtype)
+    for i in range(capacity):
+        buffer.add(obs, obs, np.zeros((1, 1)), np.ones(1), np.array([i % 200 == 0]), [{}])
+    arrays = (x for x in vars(buffer).values() if isinstance(x, np.ndarray))
+    return (lambda: buffer.sample(32)), sum(x.nbytes for x in arrays) / capacity
+
+
+def speed():
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+
+    def dense():
+        return nn.Sequential(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
+
+    def nature():
+        convolutions = [nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3)]
+        return nn.Sequential(
+            *convolutions, nn.ReLU(), nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 6)
+        )
+
+    def row(name, value):
+        print(f"peer {name} {value:.6g}", flush=True)
+
+    row("update", rate(update(dense, torch.rand(128, 4), 2)))
+    row("nature", rate(update(nature, torch.rand(32, 4, 84, 84), 6)))
+    work, _ = sample((4,), "float32", 50_000)
+    row("numbers", rate(work))
+    # A fifth of our transitions, as this replay keeps each frame eight times: 2.8 GB would be needed.
+    work, size = sample((4, 84, 84), "uint8", 10_000)
+    row("frames", rate(work))
+    row("memory", size)
+    seeds = [train("CartPole-v1", seed, ZOO["CartPole-v1"])[1] for seed in (1, 2, 3)]
+    row("run", sum(seeds) / len(seeds))
+
+
 def main():
-    command, env_id, first, last, *overrides = sys.argv[1:]
-    if command != "train":
+    if sys.argv[1:] == ["speed"]:
+        return speed()
+    if len(sys.argv) < 5 or sys.argv[1] != "train" or sys.argv[2] not in ZOO:
         sys.exit(__doc__)
+    env_id, first, last, *overrides = sys.argv[2:]
     settings = dict(ZOO[env_id])
     for key, value in (override.split("=", 1) for override in overrides):
         settings[key] = ast.literal_eval(value)

@@ -1,4 +1,4 @@
-//! Speed of the replay: `cargo bench -p thorndike-core --bench replay`.
+//! Speed of the replay: `cargo bench -p thorndike-core --bench replay [-- PART ..]`, where parts of names choose lines.
 //!
 //! The floor of a line is the same work by hand, measured here and now: random numbers and copies of the
 //! same rows between plain slices, with neither episodes nor checks.
@@ -66,6 +66,9 @@ impl<T: Element> Case<T> {
     }
 
     fn bench(&self, name: &str, sampler: SamplerConfig) {
+        if !is_wanted(name) {
+            return;
+        }
         let config = ReplayConfig {
             capacity: self.capacity,
             n_step: 1,
@@ -101,6 +104,11 @@ impl<T: Element> Case<T> {
         }
 
         let note = format!("{} rows", self.capacity);
+        println!(
+            "bench replay-memory-{name} {:.1} B floor {} B a transition; floor: one observation, without its stack",
+            replay.bytes() as f64 / self.capacity as f64,
+            self.spec.frame_space.len() * size_of::<T>(),
+        );
         let floor = self.floor_of_push();
         line(
             &format!("replay-push-{name}"),
@@ -175,6 +183,15 @@ impl<T: Element> Case<T> {
             black_box(&mut out);
         })
     }
+}
+
+/// Whether the arguments ask for `name`: one of them is a part of it, or there are none.
+fn is_wanted(name: &str) -> bool {
+    let mut parts = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .peekable();
+    parts.peek().is_none() || parts.any(|part| name.contains(&part))
 }
 
 fn line(name: &str, value: f64, floor: f64, note: &str) {

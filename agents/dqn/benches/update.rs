@@ -1,4 +1,5 @@
-//! Speed of acting and learning: `cargo bench -p thorndike-dqn --bench update`. One thread.
+//! Speed of acting and learning: `cargo bench -p thorndike-dqn --bench update [-- PART ..]`, where parts of names choose
+//! lines. One thread.
 //!
 //! An update is everything: storing a step, sampling, both networks, loss, backward pass, optimiser, target.
 //! The floor is the arithmetic of its matrix products over the peak of the core, which is measured here and
@@ -110,6 +111,9 @@ fn main() {
             2,
         ),
     ] {
+        if !is_wanted(name) {
+            continue;
+        }
         let forward: usize = products.iter().sum();
         // The gradients of all weights, and those of the values of all layers but the inputs.
         let update = 2 * batch * ((passes + 2) * forward - products[0]);
@@ -136,6 +140,15 @@ fn main() {
             peak,
         );
     }
+}
+
+/// Whether the arguments ask for `name`: one of them is a part of it, or there are none.
+fn is_wanted(name: &str) -> bool {
+    let mut parts = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .peekable();
+    parts.peek().is_none() || parts.any(|part| name.contains(&part))
 }
 
 fn bench(name: &str, json: &str, spec: &EnvSpec, batch: usize, update: f64, row: f64, peak: f64) {
