@@ -110,7 +110,7 @@ impl Scale {
             let first = run.evaluations.first().filter(|first| first.step == 0)?;
             Some(stats::mean(&first.returns))
         });
-        let starts: Vec<f64> = starts.filter(|value| value.is_finite()).collect();
+        let starts: Vec<f64> = starts.filter(|&value| counts(value)).collect();
         let (low, low_is) = match starts[..] {
             [] => (
                 results.iter().copied().fold(f64::INFINITY, f64::min),
@@ -177,6 +177,19 @@ impl Comparison {
                 },
             }
         };
+        for experiment in experiments {
+            let (all, left) = (
+                results(experiment, window).1.len(),
+                usable(experiment, window).len(),
+            );
+            if left < all {
+                notes.push(format!(
+                    "{}: {} of {all} seeds end with no number, or one too large to count, and are left out.",
+                    experiment.name,
+                    all - left
+                ));
+            }
+        }
         let mut scales: Vec<Scale> = envs.iter().map(scale).collect();
         for scale in scales.iter().filter(|scale| !scale.is_usable()) {
             notes.push(format!(
@@ -205,7 +218,7 @@ impl Comparison {
                 });
                 algorithms.len() - 1
             });
-            let scores = results(experiment, window).1.into_iter();
+            let scores = usable(experiment, window).into_iter();
             algorithms[at].scores[env] = scores.map(|value| scales[env].score(value)).collect();
         }
         ensure!(
@@ -249,6 +262,17 @@ impl Comparison {
     pub fn is_scaled(&self) -> bool {
         self.scales.iter().any(|scale| scale.ends.is_some())
     }
+}
+
+/// Results that can be put together: differences of larger ones overflow.
+fn counts(result: f64) -> bool {
+    result.abs() < 1e100
+}
+
+fn usable(experiment: &Experiment, window: usize) -> Vec<f64> {
+    let mut results = results(experiment, window).1;
+    results.retain(|&result| counts(result));
+    results
 }
 
 /// The name of an experiment without that of its environment.
