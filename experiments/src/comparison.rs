@@ -451,11 +451,16 @@ impl fmt::Display for Comparison {
                     pair.verdict().to_owned(),
                 ]);
             }
-            write!(f, "\n{}", markdown(&rows))?;
+            let separator = if self.is_scaled() { "\n" } else { "" };
+            write!(f, "{separator}{}", markdown(&rows))?;
             writeln!(
                 f,
-                "\np: permutation test of both being the same; corrected for {} pairs by Holm's method, a difference below {LEVEL}",
-                self.pairs.len()
+                "\np: how often chance alone puts two equal algorithms as far apart (permutation test); corrected for {} by \
+                 Holm's method. Told apart below {LEVEL}.",
+                match self.pairs.len() {
+                    1 => "1 pair".to_owned(),
+                    pairs => format!("{pairs} pairs"),
+                }
             )?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
