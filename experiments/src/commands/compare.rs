@@ -6,7 +6,7 @@ use thorndike_core::Registry;
 use super::Outcome;
 use super::out::{out, outln};
 use super::plot::{Average, range};
-use super::report::read_with_references;
+use super::conclude::read_with_references;
 use crate::plot;
 use crate::runs::Experiment;
 use crate::summary::{Summary, table};

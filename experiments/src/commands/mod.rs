@@ -5,13 +5,13 @@
 mod check;
 mod compare;
 mod completions;
+mod conclude;
 mod doctor;
 mod eval;
 mod list;
 mod out;
 mod play;
 mod plot;
-mod report;
 mod resume;
 mod train;
 

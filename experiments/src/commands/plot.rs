@@ -4,7 +4,7 @@ use thorndike_core::Registry;
 
 use super::Outcome;
 use super::out::outln;
-use super::report::{CURVE, read_with_references};
+use super::conclude::{CURVE, read_with_references};
 use crate::plot;
 use crate::stats::Statistic;
 

@@ -36,13 +36,13 @@ struct Report {
     final_evaluations: Vec<SeedSummary>,
 }
 
-/// Runs the seeds that are left, then reports on all.
-pub(super) fn run_and_report(experiment: &Experiment, registry: &Registry, jobs: usize) -> Outcome {
+/// Runs the seeds that are left, then concludes from all of them.
+pub(super) fn run_and_conclude(experiment: &Experiment, registry: &Registry, jobs: usize) -> Outcome {
     let stop = stop_on_signal()?;
     let outcome = experiment.run(registry, jobs, &stop);
     let dir = experiment.dir.display();
     if !outcome.finished.is_empty() {
-        report(experiment, registry).map_err(Failure::Work)?;
+        conclude(experiment, registry).map_err(Failure::Work)?;
     }
     if !outcome.failed.is_empty() {
         let n = experiment.config.seeds.len();
@@ -86,7 +86,7 @@ fn what_is_left(experiment: &Experiment, failed: &[SeedFailure]) -> String {
     }
 }
 
-fn report(experiment: &Experiment, registry: &Registry) -> Result<()> {
+fn conclude(experiment: &Experiment, registry: &Registry) -> Result<()> {
     let Experiment { config, dir, .. } = experiment;
     let references = references(config, registry)?;
     let mut read = runs::Experiment::read(dir)?;
