@@ -273,7 +273,7 @@ fn nothing_that_a_name_or_a_file_says_becomes_markup() {
         fs::write(&path, text.replace("\"explore/epsilon\"", &quoted)).unwrap();
     }
     let mut config = fs::read_to_string(evil.join("config.toml")).unwrap();
-    config += "[[references]]\nlabel = \"</text><script>\"\nvalue = 0.5\n# </code></pre><script>alert(2)</script> ]]> \u{1b}[31m\n";
+    config += "[[references]]\nlabel = \"</text><script>\"\nvalue = 0.5\n# </code></pre><script>alert(2)</script> ]]>\n";
     fs::write(evil.join("config.toml"), config).unwrap();
     let machine = fs::read_to_string(evil.join("machine.json")).unwrap();
     fs::write(
@@ -402,7 +402,8 @@ fn a_browser_shows_the_page_without_a_complaint_and_no_wider_than_a_telephone() 
     let rule = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>";
     assert!(text.contains(rule));
     let measure = "<script>onload = () => { const all = document.documentElement; \
-                   parent.postMessage(all.scrollWidth + ' of ' + innerWidth, '*'); }</script></body>";
+                   const fits = all.scrollWidth <= all.clientWidth ? 'fits' : all.scrollWidth + ' do not fit'; \
+                   parent.postMessage(fits + ' in ' + innerWidth, '*'); }</script></body>";
     let copy = text.replace(rule, "").replace("</body>", measure);
     fs::write(folder.path().join("copy.html"), copy).unwrap();
     let open = |file: &str| {
@@ -439,7 +440,7 @@ fn a_browser_shows_the_page_without_a_complaint_and_no_wider_than_a_telephone() 
         fs::write(folder.path().join("outer.html"), outer).unwrap();
         let (shown, _) = open("outer.html");
         assert!(
-            shown.contains(&format!("<p id=\"said\">{width} of {width}</p>")),
+            shown.contains(&format!("<p id=\"said\">fits in {width}</p>")),
             "{width}: {shown:.400}"
         );
     }

@@ -432,10 +432,14 @@ fn returns_panel(evaluated: bool, options: &Options) -> Panel {
 }
 
 fn interval_label(options: &Options) -> String {
-    format!(
-        "{} % stratified bootstrap interval",
-        short(100.0 * options.bootstrap.confidence)
-    )
+    // In large letters there is room for what matters only.
+    let kind = if options.text > 1.5 {
+        "bootstrap"
+    } else {
+        "stratified bootstrap"
+    };
+    let percent = short(100.0 * options.bootstrap.confidence);
+    format!("{percent} % {kind} interval")
 }
 
 /// What one point of the curve is.

@@ -11,9 +11,9 @@ use crate::launch::CONFIG;
 use crate::machine::{self, Stay, Work};
 use crate::references::{reached, references};
 use crate::run::{SUMMARY, SeedSummary, seed_dir};
-use crate::runs::{Experiment, ReferenceLine};
+use crate::runs::{Experiment, SeedRun};
 use crate::stats::Bootstrap;
-use crate::summary::Summary;
+use crate::summary::{Summary, number};
 
 /// An experiment with all that a report says of it.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct Entry {
     pub(super) summary: Summary,
     /// What finished seeds left.
     pub(super) finals: Vec<SeedSummary>,
-    /// How many seeds came as far as each line to compare with.
-    pub(super) reached: Vec<String>,
+    /// Each return to compare with, and how many seeds came as far.
+    pub(super) compared_with: Vec<String>,
     /// Text of its configuration, if it is there.
     pub(super) config: Option<String>,
     /// Machines that it ran on.
@@ -74,16 +74,17 @@ impl Entry {
                 summary.seeds
             ));
         }
-        let reached = experiment.lines.iter().filter(|_| !finals.is_empty());
-        let reached = reached
-            .map(|line: &ReferenceLine| reached_by(line, &finals))
-            .collect();
+        let compared_with = experiment.lines.iter().map(|line| match finals.is_empty() {
+            true => format!("{} {}", line.label, number(line.value)),
+            false => reached(line, &finals).trim().to_owned(),
+        });
+        let compared_with = compared_with.collect();
         let warnings = warnings.iter().map(|text| sentence(text, folder)).collect();
         Ok(Self {
             experiment,
             summary,
             finals,
-            reached,
+            compared_with,
             config,
             stays,
             warnings,
@@ -118,14 +119,11 @@ fn sentence(warning: &str, folder: &Path) -> String {
     format!("{}.", text.trim_end_matches('.'))
 }
 
-fn reached_by(line: &ReferenceLine, finals: &[SeedSummary]) -> String {
-    reached(line, finals).trim().to_owned()
-}
-
 /// What the seeds of the experiment left at their end, and what could not be read.
 fn finals(experiment: &Experiment, folder: &Path) -> (Vec<SeedSummary>, Vec<String>) {
     let mut warnings = Vec::new();
-    let mut read = |seed: u64| -> Option<SeedSummary> {
+    let mut read = |run: &SeedRun| -> Option<SeedSummary> {
+        let seed = run.seed;
         let path = seed_dir(folder, seed).join(SUMMARY);
         if !path.is_file() {
             return None;
@@ -140,8 +138,10 @@ fn finals(experiment: &Experiment, folder: &Path) -> (Vec<SeedSummary>, Vec<Stri
         summary
             .map_err(|error| warnings.push(format!("{error:#}")))
             .ok()
+            // A run that was given more steps has come further than its last summary.
+            .filter(|summary| summary.steps == run.last_step)
     };
-    let finals = experiment.seeds.iter().filter_map(|run| read(run.seed));
+    let finals = experiment.seeds.iter().filter_map(&mut read);
     (finals.collect(), warnings)
 }
 

@@ -265,42 +265,40 @@ fn results(entry: &Entry) -> String {
             format!("{} to {}", number(summary.worst), number(summary.best)),
         ),
     ];
-    for line in &entry.experiment.lines {
-        rows.push((
-            "To compare with",
-            format!("{} {}", line.label, number(line.value)),
-        ));
-    }
+    let lines = entry.compared_with.iter();
+    rows.extend(lines.map(|text| ("To compare with", text.clone())));
     if let Some(regret) = summary.regret {
         rows.push(("Regret", format!("{} (optimum less mean)", number(regret))));
     }
-    rows.extend(entry.reached.iter().map(|text| ("Reached", text.clone())));
     facts("Result", &rows)
 }
 
 fn seeds(entry: &Entry) -> String {
+    const NOTHING: &str = "–";
+    let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
     let row = |run: &SeedRun| {
         let left = entry.final_of(run.seed);
         let last = run.evaluations.last().map(|evaluation| &evaluation.returns);
-        let of = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+        let mut end = last.map(|returns| number(stats::mean(returns)));
+        if let (Some(end), Some(left)) = (&mut end, left) {
+            *end += &format!(" ± {}", number(left.final_return_std));
+        }
         vec![
             run.seed.to_string(),
-            of(last.map(|returns| stats::mean(returns))),
-            of(left.map(|left| left.final_return_std)),
-            last.map_or_else(|| "–".to_owned(), |returns| thousands(returns.len() as u64)),
-            of(left.and_then(|left| left.exact_return)),
-            of(left.and_then(|left| left.learning_return)),
+            or_nothing(end),
+            or_nothing(last.map(|returns| thousands(returns.len() as u64))),
+            or_nothing(left.and_then(|left| left.exact_return).map(number)),
+            or_nothing(left.and_then(|left| left.learning_return).map(number)),
             thousands(run.episodes.len() as u64),
             thousands(run.last_step),
-            left.map_or_else(|| "–".to_owned(), |left| duration(left.seconds)),
+            or_nothing(left.map(|left| duration(left.seconds))),
             if run.finished { "yes" } else { "no" }.to_owned(),
         ]
     };
     let head = [
         "seed",
         "final return",
-        "± over episodes",
-        "in episodes",
+        "of episodes",
         "exact return",
         "while learning",
         "episodes of learning",
@@ -310,13 +308,20 @@ fn seeds(entry: &Entry) -> String {
     ];
     let mut rows: Vec<Vec<String>> = entry.experiment.seeds.iter().map(row).collect();
     // A column that says nothing of any seed is left out.
-    let told = |column: &usize| rows.iter().any(|row| row[*column] != "–");
+    let told = |column: &usize| rows.iter().any(|row| row[*column] != NOTHING);
     let shown: Vec<usize> = (0..head.len()).filter(told).collect();
     let head: Vec<&str> = shown.iter().map(|&column| head[column]).collect();
     for row in &mut rows {
         *row = shown.iter().map(|&column| row[column].clone()).collect();
     }
-    table("Seeds", &head, &rows)
+    let mut said = String::new();
+    if !entry.finals.is_empty() {
+        said += "<p>± is the standard deviation over the episodes of the final evaluation.</p>\n";
+    }
+    if head.contains(&"exact return") {
+        said += "<p>The exact return of the greedy policy is computed from the dynamics.</p>\n";
+    }
+    table("Seeds", &head, &rows) + &said
 }
 
 fn reproduction(entry: &Entry) -> String {
@@ -368,28 +373,22 @@ fn machines(stays: &[Stay]) -> String {
     if stays.is_empty() {
         return "<p>Not recorded.</p>\n".to_owned();
     }
-    let row = |stay: &Stay| {
-        let Stay { work, machine } = stay;
-        let work = match work {
-            Work::Started => "started on",
-            Work::Resumed => "resumed on",
+    let several = stays.len() > 1 || stays[0].work == Work::Resumed;
+    let told = stays.iter().map(|Stay { work, machine }| {
+        let heading = match work {
+            _ if !several => "",
+            Work::Started => "<p>Started on</p>\n",
+            Work::Resumed => "<p>Resumed on</p>\n",
         };
-        let memory = machine
-            .memory_gb
-            .map_or_else(|| "unknown".to_owned(), |gb| format!("{gb} GB"));
-        vec![
-            work.to_owned(),
-            machine.processor.clone(),
-            machine.cores.to_string(),
-            memory,
-            machine.system.clone(),
-            machine.version.clone(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = stays.iter().map(row).collect();
-    table(
-        "Machine",
-        &["", "processor", "cores", "memory", "system", "thorndike"],
-        &rows,
-    )
+        let memory = machine.memory_gb.map(|gb| format!("{gb} GB"));
+        let rows = [
+            ("Processor", machine.processor.clone()),
+            ("Cores", machine.cores.to_string()),
+            ("Memory", memory.unwrap_or_else(|| "unknown".to_owned())),
+            ("System", machine.system.clone()),
+            ("Thorndike", machine.version.clone()),
+        ];
+        heading.to_owned() + &facts("Machine", &rows)
+    });
+    told.collect()
 }
