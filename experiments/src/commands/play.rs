@@ -134,17 +134,16 @@ impl Game {
             steps += 1;
             let action = self.action_name();
             let end = format!("{status:?}").to_lowercase();
-            let so_far = format!(
-                "reward {}, return {}",
-                short(f64::from(reward)),
-                short(total)
-            );
+            let total_so_far = short(total);
             self.show(&[
                 &format!("episode {episode}, step {steps}: {action}"),
-                &if status.is_over() {
-                    format!("{so_far}, {end}")
-                } else {
-                    so_far
+                // One line of a small film.
+                &match status.is_over() {
+                    true => format!("return {total_so_far}, {end}"),
+                    false => {
+                        let reward = short(f64::from(reward));
+                        format!("reward {reward}, return {total_so_far}")
+                    }
                 },
             ])?;
             self.envs.advance();

@@ -206,12 +206,21 @@ pub(crate) fn compare_inline(
     })
 }
 
-/// As [`panels`], but a picture for each panel, with its heading; and what to say with them.
+/// A panel as a picture of its own.
+#[derive(Debug)]
+pub(crate) struct Inset {
+    /// What it shows, with its unit; not in the picture.
+    pub(crate) heading: String,
+    /// The picture as SVG.
+    pub(crate) svg: String,
+}
+
+/// As [`panels`], but a picture for each panel; and what to say with them.
 pub(crate) fn panels_inline(
     experiment: &Experiment,
     options: &Options,
     palette: &mut Palette,
-) -> Result<(Vec<(String, String)>, Vec<String>)> {
+) -> Result<(Vec<Inset>, Vec<String>)> {
     let drawn = |theme| reported(experiment, &[], &options.themed(theme));
     let ((light, notes), (dark, _)) = (drawn(Theme::Light)?, drawn(Theme::Dark)?);
     let alone = |mut panel: Panel, theme| {
@@ -222,8 +231,8 @@ pub(crate) fn panels_inline(
     let both = light.into_iter().zip(dark).map(|(light, dark)| {
         let heading = light.heading.clone();
         let (light, dark) = (alone(light, Theme::Light), alone(dark, Theme::Dark));
-        let picture = inline::svg(&light, &dark, &heading, palette);
-        (heading, picture)
+        let svg = inline::svg(&light, &dark, &heading, palette);
+        Inset { heading, svg }
     });
     Ok((both.collect(), notes))
 }

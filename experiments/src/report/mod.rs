@@ -16,7 +16,7 @@ use anyhow::Result;
 
 use self::html::{data_uri, facts, list, table};
 use crate::machine::{Stay, Work};
-use crate::plot::{self, Options, Palette};
+use crate::plot::{self, Inset, Options, Palette};
 use crate::runs::{Experiment, SeedRun};
 use crate::stats;
 use crate::summary::{Estimate, Summary, number};
@@ -85,7 +85,7 @@ impl Page<'_> {
     /// A picture for a wide screen and one for a narrow screen, on which its text can still be read.
     fn figure(&mut self, draw: impl Fn(&Options, &mut Palette) -> Result<String>) -> Result<()> {
         let sizes = [("wide", 1200, 640, 1.0), ("narrow", 600, 560, 2.0)];
-        self.body += "<figure>\n";
+        let mut pictures = String::new();
         for (class, width, height, text) in sizes {
             let options = Options {
                 width,
@@ -94,9 +94,9 @@ impl Page<'_> {
                 ..self.options.clone()
             };
             let picture = draw(&options, &mut self.palette)?;
-            self.body += &format!("<div class=\"{class}\">\n{picture}</div>\n");
+            pictures += &format!("<div class=\"{class}\">\n{picture}</div>\n");
         }
-        self.body += "</figure>\n";
+        self.body += &format!("<figure>\n{pictures}</figure>\n");
         Ok(())
     }
 
@@ -136,7 +136,12 @@ impl Page<'_> {
             .iter()
             .map(|entry| entry.experiment.clone())
             .collect();
-        self.figure(|options, palette| plot::compare_inline(&experiments, options, palette))?;
+        let drawn =
+            self.figure(|options, palette| plot::compare_inline(&experiments, options, palette));
+        if let Err(error) = drawn {
+            // Such as more environments than fit one picture; each has its own below.
+            self.body += &list("notes", &[error.to_string()]);
+        }
         let links = entries.iter().enumerate().map(|(index, entry)| {
             format!(
                 "<li><a href=\"#{}\">{}</a></li>\n",
@@ -196,10 +201,9 @@ impl Page<'_> {
             self.body += "<p>Thick: mean over seeds. Thin: single seeds.</p>\n";
         }
         self.body += "<div class=\"panels\">\n";
-        for (heading, picture) in panels {
+        for Inset { heading, svg } in panels {
             let heading = escape(&heading);
-            self.body +=
-                &format!("<figure>\n<figcaption>{heading}</figcaption>\n{picture}</figure>\n");
+            self.body += &format!("<figure>\n<figcaption>{heading}</figcaption>\n{svg}</figure>\n");
         }
         self.body += "</div>\n";
         self.body += &list("notes", &notes);
