@@ -146,7 +146,7 @@ enum Line<'a> {
 }
 
 /// The events that files are full of, in the one form in which they are written. Reading a [`Line`] holds all of an event
-/// until its kind is known, which takes three times as long.
+/// until its kind is known, which takes twice as long (measured by the test of a million lines).
 #[derive(Deserialize)]
 struct Common<'a> {
     event: &'a str,

@@ -40,15 +40,23 @@ pub(super) fn data_uri(text: &str) -> String {
     uri
 }
 
-/// A table of which the first column names the row. Scrolls by itself where it is wider than the page; `label` says to a
-/// screen reader what scrolls. Texts are escaped here.
+/// A table of which the first column names the row. Columns of words stand at the left, of numbers at the right. Scrolls by
+/// itself where it is wider than the page; `label` says to a screen reader what scrolls. Texts are escaped here.
 pub(super) fn table(label: &str, head: &[&str], rows: &[Vec<String>]) -> String {
+    let word = |row: &Vec<String>, column: usize| row[column].starts_with(char::is_alphabetic);
+    let classes: Vec<&str> = (0..head.len())
+        .map(|column| match rows.iter().all(|row| word(row, column)) {
+            true => " class=\"word\"",
+            false => "",
+        })
+        .collect();
     let heads: String = head
         .iter()
-        .map(|text| format!("<th scope=\"col\">{}</th>", escape(text)))
+        .zip(&classes)
+        .map(|(text, class)| format!("<th scope=\"col\"{class}>{}</th>", escape(text)))
         .collect();
     let head = format!("<thead><tr>{heads}</tr></thead>\n");
-    wrapped(label, "numbers", &format!("{head}{}", body(rows)))
+    wrapped(label, "numbers", &format!("{head}{}", body(rows, &classes)))
 }
 
 /// A table of facts: names at the left, what they are at the right.
@@ -57,18 +65,18 @@ pub(super) fn facts(label: &str, rows: &[(&str, String)]) -> String {
         .iter()
         .map(|(name, value)| vec![(*name).to_owned(), value.clone()])
         .collect();
-    wrapped(label, "facts", &body(&rows))
+    wrapped(label, "facts", &body(&rows, &["", ""]))
 }
 
-fn body(rows: &[Vec<String>]) -> String {
+fn body(rows: &[Vec<String>], classes: &[&str]) -> String {
     let mut text = String::from("<tbody>\n");
     for row in rows {
         text += "<tr>";
-        for (column, cell) in row.iter().enumerate() {
+        for (column, (cell, class)) in row.iter().zip(classes).enumerate() {
             let cell = escape(cell);
             text += &match column {
                 0 => format!("<th scope=\"row\">{cell}</th>"),
-                _ => format!("<td>{cell}</td>"),
+                _ => format!("<td{class}>{cell}</td>"),
             };
         }
         text += "</tr>\n";
@@ -122,13 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_escaped_and_rows_are_named() {
-        let text = table("t", &["a<"], &[vec!["b&".to_owned(), "c>".to_owned()]]);
-        assert!(text.contains("<th scope=\"col\">a&lt;</th>"), "{text}");
-        assert!(
-            text.contains("<th scope=\"row\">b&amp;</th><td>c&gt;</td>"),
-            "{text}"
-        );
+    fn cells_are_escaped_and_words_stand_apart_from_numbers() {
+        let row = ["b&", "c>", "1"].map(str::to_owned).to_vec();
+        let text = table("t", &["a<", "word", "number"], &[row]);
+        for part in [
+            "<th scope=\"col\" class=\"word\">a&lt;</th><th scope=\"col\" class=\"word\">word</th><th scope=\"col\">number",
+            "<th scope=\"row\">b&amp;</th><td class=\"word\">c&gt;</td><td>1</td>",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
         assert_eq!(list("x", &[]), "");
     }
 }
