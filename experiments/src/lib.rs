@@ -14,6 +14,7 @@
 
 mod caught;
 mod commands;
+pub mod comparison;
 pub mod config;
 mod display;
 mod film;

@@ -53,26 +53,33 @@ pub struct Estimate {
     pub interval: Option<Interval>,
 }
 
+/// The return at the end of each seed that has one: of its last evaluation, or if no seed was evaluated, the mean of the
+/// last `window` episodes of learning. And whether they are evaluations.
+pub(crate) fn results(experiment: &Experiment, window: usize) -> (bool, Vec<f64>) {
+    let evaluated = experiment
+        .seeds
+        .iter()
+        .any(|run| !run.evaluations.is_empty());
+    let last = |run: &SeedRun| match evaluated {
+        true => run
+            .evaluations
+            .last()
+            .map(|evaluation| stats::mean(&evaluation.returns)),
+        false => stats::trailing_mean(&run.episode_curve(), window, 1)
+            .last()
+            .map(|point| point.1),
+    };
+    let results = experiment.seeds.iter().filter_map(last).collect();
+    (evaluated, results)
+}
+
 impl Summary {
     /// Sums an experiment up. `window` is the number of episodes that stand for the end of a run without evaluations.
     ///
     /// # Errors
     /// If no seed has an evaluation or a finished episode yet.
     pub fn of(experiment: &Experiment, bootstrap: &Bootstrap, window: usize) -> Result<Self> {
-        let evaluated = experiment
-            .seeds
-            .iter()
-            .any(|run| !run.evaluations.is_empty());
-        let last = |run: &SeedRun| match evaluated {
-            true => run
-                .evaluations
-                .last()
-                .map(|evaluation| stats::mean(&evaluation.returns)),
-            false => stats::trailing_mean(&run.episode_curve(), window, 1)
-                .last()
-                .map(|point| point.1),
-        };
-        let results: Vec<f64> = experiment.seeds.iter().filter_map(last).collect();
+        let (evaluated, results) = results(experiment, window);
         ensure!(
             !results.is_empty(),
             "{}: no evaluation and no finished episode yet",
@@ -214,13 +221,12 @@ pub fn table(summaries: &[Summary]) -> String {
         "worst to best seed",
         "regret",
     ];
-    let mut rows = vec![header.map(str::to_owned)];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
     for summary in summaries {
-        rows.push([
-            // A pipe would end the cell.
-            summary.name.replace('|', "¦"),
+        rows.push(vec![
+            summary.name.clone(),
             if several_envs {
-                summary.env.replace('|', "¦")
+                summary.env.clone()
             } else {
                 String::new()
             },
@@ -239,13 +245,21 @@ pub fn table(summaries: &[Summary]) -> String {
             summary.regret.map_or_else(String::new, number),
         ]);
     }
-    let shown: Vec<(usize, usize)> = (0..header.len())
+    markdown(&rows)
+}
+
+/// A table in Markdown that also reads well in a terminal: the header, then the other rows. Columns without an entry are
+/// left out.
+pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
+    // A pipe would end the cell.
+    let cell = |row: &Vec<String>, column: usize| row[column].replace('|', "¦");
+    let shown: Vec<(usize, usize)> = (0..rows[0].len())
         .filter(|&column| rows[1..].iter().any(|row| !row[column].is_empty()))
         .map(|column| {
             (
                 column,
                 rows.iter()
-                    .map(|row| row[column].chars().count())
+                    .map(|row| cell(row, column).chars().count())
                     .max()
                     .unwrap_or(0),
             )
@@ -254,7 +268,7 @@ pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
         for &(column, width) in &shown {
-            text += &format!("| {:<width$} ", row[column]);
+            text += &format!("| {:<width$} ", cell(row, column));
         }
         text += "|\n";
         if index == 0 {

@@ -6,18 +6,26 @@ use thorndike_core::Registry;
 use super::Outcome;
 use super::out::{out, outln};
 use super::plot::{Average, range};
+use crate::comparison::Comparison;
+use crate::launch::write_whole;
 use crate::plot;
 use crate::references::read_with_references;
 use crate::runs::Experiment;
+use crate::stats::Bootstrap;
 use crate::summary::{Summary, table};
 
-/// Compare several experiments: a table, and their curves in one picture
+/// Compare several experiments: tables, which differences are there, and pictures
+///
+/// Beside the picture of the curves it leaves those of the scores at the end, of the performance profiles and of the
+/// probabilities of improvement, and the tables as text: compare-scores.png, compare-profiles.png,
+/// compare-improvement.png and compare.md. Experiments on several environments are put together by their names without
+/// that of the environment: cart-pole-dqn and acrobot-dqn are both of dqn.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folders of experiments
     #[arg(required = true, num_args = 1..)]
     folders: Vec<PathBuf>,
-    /// Picture to write, .png or .svg
+    /// Picture of the curves, .png or .svg; the others get names like it
     #[arg(short, long, value_name = "FILE", default_value = "compare.png")]
     out: PathBuf,
     /// Average over seeds
@@ -48,12 +56,49 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         .iter()
         .map(|experiment| Summary::of(experiment, &options.bootstrap, options.window))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    out!("{}", table(&summaries));
+    let bootstrap = Bootstrap {
+        resamples: 50_000,
+        ..options.bootstrap.clone()
+    };
+    let comparison = Comparison::of(&experiments, &bootstrap, options.window)?;
+    let mut text = table(&summaries);
     for summary in summaries.iter().filter(|s| !s.hint().is_empty()) {
-        outln!("{}{}", summary.name, summary.hint());
+        text += &format!("{}{}\n", summary.name, summary.hint());
     }
-    outln!("{}", args.out.display());
+    text += &format!("\n{comparison}");
+    out!("{text}");
+    let mut written = vec![args.out.clone()];
+    let mut beside = |what: &str| {
+        let path = named_like(&args.out, what);
+        written.push(path.clone());
+        path
+    };
+    plot::scores(&comparison, &options, &beside("scores"))?;
+    if comparison
+        .algorithms
+        .iter()
+        .any(|algorithm| algorithm.aggregate.is_some())
+    {
+        plot::profiles(&comparison, &options, &beside("profiles"))?;
+    }
+    if !comparison.pairs.is_empty() {
+        plot::improvement(&comparison, &options, &beside("improvement"))?;
+    }
+    let tables = args.out.with_extension("md");
+    write_whole(&tables, text.as_bytes())?;
+    written.push(tables);
+    outln!("");
+    for path in written {
+        outln!("{}", path.display());
+    }
     Ok(())
+}
+
+/// `compare-scores.png` for `compare.png`.
+fn named_like(path: &Path, what: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}-{what}.{ending}"))
 }
 
 /// The folders among `given`, as they are given and as whole paths; `results/*` has plain files too.

@@ -82,24 +82,26 @@ pub(super) struct Figure {
     pub(super) keys: Vec<Key>,
     pub(super) panels: Vec<Panel>,
     pub(super) x_label: String,
+    /// Where the x-axis begins: 0 for steps.
+    pub(super) x_start: f64,
     /// What a reader must know, each in a sentence.
     pub(super) notes: Vec<String>,
 }
 
-const PAD: f64 = 24.0;
+pub(super) const PAD: f64 = 24.0;
 const TITLE: f64 = 30.0;
-const TEXT: f64 = 20.0;
-const NOTE: f64 = 17.0;
+pub(super) const TEXT: f64 = 20.0;
+pub(super) const NOTE: f64 = 17.0;
 /// Height of a line of text over its size.
-const LEADING: f64 = 1.4;
+pub(super) const LEADING: f64 = 1.4;
 /// From the x-axis of a panel to the heading of the next.
 const BETWEEN: f64 = 20.0;
 /// From the x-axis to the line its labels stand on.
-const X_LABELS: f64 = 28.0;
+pub(super) const X_LABELS: f64 = 28.0;
 /// Under the label of the x-axis.
-const BEFORE_NOTES: f64 = 12.0;
+pub(super) const BEFORE_NOTES: f64 = 12.0;
 /// Under the last line of text.
-const END: f64 = 14.0;
+pub(super) const END: f64 = 14.0;
 const FOOT: f64 = X_LABELS + LEADING * TEXT + BEFORE_NOTES + END;
 const SWATCH: f64 = 44.0;
 pub(super) const BAND_OPACITY: f64 = 0.22;
@@ -109,8 +111,7 @@ impl Figure {
         let (unit, theme) = (self.text * f64::from(self.size.0) / 1200.0, self.theme);
         let mut page = Page {
             unit,
-            theme,
-            shapes: Vec::new(),
+            ..Page::new(self.size.0, theme)
         };
         let (width, height) = (1200.0 / self.text, f64::from(self.size.1) / unit);
         for level in self.panels.iter_mut().flat_map(|panel| &mut panel.levels) {
@@ -128,7 +129,7 @@ impl Figure {
             self.notes
                 .extend(range.note.iter().map(|note| format!("{name}{note}")));
         }
-        let top = page.header(&self, width);
+        let top = page.header(&self.title, &self.facts, &self.keys, width);
         let notes: Vec<String> = self
             .notes
             .iter()
@@ -168,8 +169,13 @@ impl Figure {
         );
         let margin = if levels > 0.0 { levels + 22.0 } else { 16.0 };
         let right = width - PAD - margin;
-        let end = self.panels.iter().flat_map(Panel::xs).fold(1.0, f64::max);
-        let x_marks = x_ticks(end, right - left);
+        let start = self.x_start;
+        let xs = self.panels.iter().flat_map(Panel::xs);
+        let end = match xs.fold(f64::NEG_INFINITY, f64::max) {
+            end if end > start => end,
+            _ => start + 1.0,
+        };
+        let x_marks = x_ticks(start, end, right - left);
 
         let mut y = top;
         for ((panel, range), marks) in self.panels.iter().zip(&ranges).zip(&marks) {
@@ -186,6 +192,7 @@ impl Figure {
                 right,
                 top: y,
                 bottom: y + panel_height,
+                start,
                 end,
                 low: range.low,
                 high: range.high,
@@ -196,7 +203,10 @@ impl Figure {
         y += X_LABELS - BETWEEN;
         for tick in &x_marks {
             page.text(
-                (left + (right - left) * tick.value / end, y),
+                (
+                    left + (right - left) * (tick.value - start) / (end - start),
+                    y,
+                ),
                 Align::Centre,
                 &tick.label,
                 TEXT,
@@ -216,13 +226,9 @@ impl Figure {
             y += LEADING * NOTE;
             page.text((PAD, y), Align::Left, note, NOTE, true);
         }
-        let used = ((y + END) * page.unit).round() as u32;
-        Drawing {
-            width: self.size.0,
-            height: used.max(self.size.1),
-            background: self.theme.background(),
-            shapes: page.shapes,
-        }
+        let mut drawing = page.finish(y + END);
+        drawing.height = drawing.height.max(self.size.1);
+        drawing
     }
 }
 
@@ -324,7 +330,7 @@ impl Panel {
     }
 }
 
-fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(super) fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
         (low.min(v), high.max(v))
     });
@@ -350,7 +356,7 @@ fn kept(sorted: &[f64], share: f64) -> Option<f64> {
 }
 
 /// Room above and below, and some height for a constant.
-fn padded(low: f64, high: f64) -> (f64, f64) {
+pub(super) fn padded(low: f64, high: f64) -> (f64, f64) {
     let size = low.abs().max(high.abs());
     let room = match 0.05 * (high - low) {
         room if room > 1e-9 * size => room,
@@ -391,8 +397,9 @@ fn cut_note(sorted: &[f64], low: f64, high: f64) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{}.", parts.join("; ")))
 }
 
-/// As many round steps from 0 to `end` as leave room between their labels.
-fn x_ticks(end: f64, width: f64) -> Vec<Tick> {
+/// As many round marks from `start` to `end` as leave room between their labels; whole ones where they count steps.
+fn x_ticks(start: f64, end: f64, width: f64) -> Vec<Tick> {
+    let whole = start == 0.0;
     let fits = |marks: &Vec<Tick>| {
         let total: f64 = marks
             .iter()
@@ -402,17 +409,18 @@ fn x_ticks(end: f64, width: f64) -> Vec<Tick> {
     };
     (2..=8)
         .rev()
-        .map(|wanted| ticks(0.0, end, wanted, true))
+        .map(|wanted| ticks(start, end, wanted, whole))
         .find(fits)
-        .unwrap_or_else(|| ticks(0.0, end, 1, true))
+        .unwrap_or_else(|| ticks(start, end, 1, whole))
 }
 
-/// Axes of one panel: where they are and what they span. x starts at 0.
+/// Axes of one panel: where they are and what they span.
 struct Frame {
     left: f64,
     right: f64,
     top: f64,
     bottom: f64,
+    start: f64,
     end: f64,
     low: f64,
     high: f64,
@@ -420,7 +428,7 @@ struct Frame {
 
 impl Frame {
     fn x(&self, x: f64) -> f64 {
-        self.left + (self.right - self.left) * x / self.end
+        self.left + (self.right - self.left) * (x - self.start) / (self.end - self.start)
     }
 
     fn y(&self, y: f64) -> f64 {
@@ -437,13 +445,47 @@ impl Frame {
 }
 
 /// Shapes so far. Positions come in units of a picture 1200 wide and leave in pixels.
-struct Page {
+pub(super) struct Page {
+    width: u32,
     unit: f64,
     theme: Theme,
     shapes: Vec<Shape>,
 }
 
 impl Page {
+    /// An empty page, `width` pixels wide.
+    pub(super) fn new(width: u32, theme: Theme) -> Self {
+        Self {
+            width,
+            unit: f64::from(width) / 1200.0,
+            theme,
+            shapes: Vec::new(),
+        }
+    }
+
+    /// The page, cut off at `height`.
+    pub(super) fn finish(self, height: f64) -> Drawing {
+        Drawing {
+            width: self.width,
+            height: (height * self.unit).round() as u32,
+            background: self.theme.background(),
+            shapes: self.shapes,
+        }
+    }
+
+    pub(super) fn theme(&self) -> Theme {
+        self.theme
+    }
+
+    pub(super) fn dot(&mut self, at: Point, radius: f64, colour: Colour) {
+        let at = self.scaled([at])[0];
+        self.shapes.push(Shape::Dot {
+            at,
+            radius: radius * self.unit,
+            colour,
+        });
+    }
+
     fn scaled(&self, points: impl IntoIterator<Item = Point>) -> Vec<Point> {
         points
             .into_iter()
@@ -451,7 +493,7 @@ impl Page {
             .collect()
     }
 
-    fn text(&mut self, at: Point, align: Align, text: &str, size: f64, muted: bool) {
+    pub(super) fn text(&mut self, at: Point, align: Align, text: &str, size: f64, muted: bool) {
         let colour = if muted {
             self.theme.muted()
         } else {
@@ -467,7 +509,7 @@ impl Page {
         }));
     }
 
-    fn line(
+    pub(super) fn line(
         &mut self,
         points: impl IntoIterator<Item = Point>,
         width: f64,
@@ -484,7 +526,7 @@ impl Page {
         });
     }
 
-    fn area(&mut self, points: impl IntoIterator<Item = Point>, colour: Colour) {
+    pub(super) fn area(&mut self, points: impl IntoIterator<Item = Point>, colour: Colour) {
         let points = self.scaled(points);
         self.shapes.push(Shape::Area {
             points,
@@ -494,21 +536,26 @@ impl Page {
     }
 
     /// Title, facts and legend; returns where they end.
-    fn header(&mut self, figure: &Figure, width: f64) -> f64 {
+    pub(super) fn header(
+        &mut self,
+        title: &str,
+        facts: &[String],
+        keys: &[Key],
+        width: f64,
+    ) -> f64 {
         let room = width - 2.0 * PAD;
         let mut y = 0.0;
-        if !figure.title.is_empty() {
+        if !title.is_empty() {
             y = PAD + 0.8 * TITLE;
-            let title = clip(&figure.title, TITLE, room);
+            let title = clip(title, TITLE, room);
             self.text((PAD, y), Align::Left, &title, TITLE, false);
             y += 6.0;
         }
-        for line in wrap(&figure.facts.join(" · "), TEXT, room) {
+        for line in wrap(&facts.join(" · "), TEXT, room) {
             y += LEADING * TEXT;
             self.text((PAD, y), Align::Left, &line, TEXT, true);
         }
-        let labels: Vec<String> = figure
-            .keys
+        let labels: Vec<String> = keys
             .iter()
             .map(|key| clip(&key.label, TEXT, room - SWATCH - 12.0))
             .collect();
@@ -519,7 +566,7 @@ impl Page {
         let one_row = widths.iter().sum::<f64>() < room + 34.0;
         let column = widths.iter().copied().fold(0.0, f64::max);
         let mut x = width;
-        for ((key, label), needs) in figure.keys.iter().zip(&labels).zip(&widths) {
+        for ((key, label), needs) in keys.iter().zip(&labels).zip(&widths) {
             // Rows of a table where there is more than one.
             let needs = if one_row { *needs } else { column };
             if x + needs > width - PAD + 34.0 {
@@ -584,12 +631,7 @@ impl Page {
                 .iter()
                 .filter(|point| line.dots && frame.shows(point.1));
             for &point in shown {
-                let at = self.scaled([frame.at(point)])[0];
-                self.shapes.push(Shape::Dot {
-                    at,
-                    radius: 1.5 * line.width * self.unit,
-                    colour: line.colour,
-                });
+                self.dot(frame.at(point), 1.5 * line.width, line.colour);
             }
         }
         let axis = self.theme.muted();
@@ -719,7 +761,7 @@ fn clipped_area(outline: Vec<Point>, low: f64, high: f64) -> Vec<Point> {
 }
 
 /// Breaks a text into lines of at most `width`.
-fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
+pub(super) fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let longer = lines
@@ -735,7 +777,7 @@ fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
 }
 
 /// The text, or its beginning and an ellipsis if it is wider than `width`.
-fn clip(text: &str, size: f64, width: f64) -> String {
+pub(super) fn clip(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }
@@ -892,6 +934,7 @@ mod tests {
     #[test]
     fn bands_and_error_bars_end_at_the_axes() {
         let frame = Frame {
+            start: 0.0,
             left: 10.0,
             right: 110.0,
             top: 20.0,
@@ -912,11 +955,7 @@ mod tests {
             steps.iter().enumerate().map(point).collect()
         };
         for steps in steps.windows(1).chain([&steps[..]]) {
-            let mut page = Page {
-                unit: 1.0,
-                theme: Theme::Light,
-                shapes: Vec::new(),
-            };
+            let mut page = Page::new(1200, Theme::Light);
             let band = Band {
                 points: points(steps),
                 colour: Colour(0, 0, 0),

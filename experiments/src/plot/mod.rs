@@ -10,6 +10,7 @@ mod axis;
 mod drawing;
 mod figure;
 mod inline;
+mod rows;
 mod theme;
 
 pub(crate) use drawing::png;
@@ -25,7 +26,9 @@ pub use theme::Theme;
 use self::axis::short;
 use self::drawing::{Align, Drawing, Shape, Text};
 use self::figure::{Band, Cut, Figure, Key, Level, Line, Panel};
+use self::rows::{Row, RowFigure, RowPanel};
 use self::theme::Colour;
+use crate::comparison::{Algorithm, Comparison, Pair};
 use crate::runs::{Evaluation, Experiment, SeedRun};
 use crate::stats::{self, BandPoint, Bootstrap, Curve, Statistic};
 
@@ -182,6 +185,38 @@ pub fn panels(
 /// As [`curve`].
 pub fn compare(experiments: &[Experiment], options: &Options, path: &Path) -> Result<()> {
     compare_figure(experiments, options)?.draw().save(path)
+}
+
+/// Draws how high runs end: their interquartile mean for each algorithm, over all environments and in each, with its
+/// interval and the single runs.
+///
+/// # Errors
+/// As [`curve`].
+pub fn scores(comparison: &Comparison, options: &Options, path: &Path) -> Result<()> {
+    options.check()?;
+    scores_figure(comparison, options).draw().save(path)
+}
+
+/// Draws the probability that a run of one algorithm ends higher than one of another, for each pair.
+///
+/// # Errors
+/// As [`curve`], or if there is no pair.
+pub fn improvement(comparison: &Comparison, options: &Options, path: &Path) -> Result<()> {
+    options.check()?;
+    ensure!(
+        !comparison.pairs.is_empty(),
+        "one algorithm has nothing to be compared with"
+    );
+    improvement_figure(comparison, options).draw().save(path)
+}
+
+/// Draws performance profiles: the share of runs that end above each score.
+///
+/// # Errors
+/// As [`curve`], or if no algorithm was run on every environment.
+pub fn profiles(comparison: &Comparison, options: &Options, path: &Path) -> Result<()> {
+    options.check()?;
+    profiles_figure(comparison, options)?.draw().save(path)
 }
 
 /// As [`curve`], as SVG inside a page that has its title.
@@ -422,6 +457,7 @@ fn figure(
         keys,
         panels,
         x_label: "environment steps".to_owned(),
+        x_start: 0.0,
         notes,
     }
 }
@@ -731,8 +767,7 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
         );
         seeds.push(returns.curves.len());
         let colour = options.theme.series(index);
-        // The seven colours come round again with other dashes.
-        let dash = [None, Some((14.0, 6.0)), Some((4.0, 4.0))][index / 7 % 3];
+        let dash = dash_of(index);
         let average = stats::aggregate(
             &returns.curves,
             options.statistic,
@@ -814,6 +849,212 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
     };
     let panels = panels.into_iter().map(|(_, panel)| panel).collect();
     Ok(figure(title, facts, keys, panels, notes, options))
+}
+
+/// The seven colours come round again with other dashes.
+fn dash_of(index: usize) -> Option<(f64, f64)> {
+    [None, Some((14.0, 6.0)), Some((4.0, 4.0))][index / 7 % 3]
+}
+
+fn title_of(comparison: &Comparison, what: &str) -> String {
+    match &comparison.scales[..] {
+        [one] => format!("{what} on {}", one.env),
+        all => format!("{what} over {} environments", all.len()),
+    }
+}
+
+fn rows_figure(
+    title: String,
+    facts: Vec<String>,
+    panels: Vec<RowPanel>,
+    comparison: &Comparison,
+    options: &Options,
+) -> RowFigure {
+    let scales = comparison
+        .scales
+        .iter()
+        .filter(|scale| scale.ends.is_some());
+    let scales = scales.map(|scale| format!("{}: {}.", scale.env, scale.meaning));
+    RowFigure {
+        width: options.width,
+        theme: options.theme,
+        title,
+        facts,
+        keys: Vec::new(),
+        panels,
+        notes: scales.chain(comparison.notes.iter().cloned()).collect(),
+    }
+}
+
+fn scores_figure(comparison: &Comparison, options: &Options) -> RowFigure {
+    let iqm = |scores: &[Vec<f64>]| options.statistic.across(&mut scores.to_vec());
+    let row = |index: usize, algorithm: &Algorithm, scores: &[Vec<f64>]| Row {
+        label: algorithm.name.clone(),
+        colour: options.theme.series(index),
+        value: iqm(scores),
+        interval: options
+            .bootstrap
+            .interval(scores, |tasks| options.statistic.across(tasks)),
+        runs: scores.concat(),
+    };
+    let algorithms = || comparison.algorithms.iter().enumerate();
+    let scaled = comparison.is_scaled();
+    let unit = if scaled { "score" } else { "return" };
+    let mut panels = Vec::new();
+    if scaled {
+        let complete = algorithms().filter(|(_, algorithm)| algorithm.aggregate.is_some());
+        panels.push(RowPanel {
+            heading: "all environments: score".to_owned(),
+            rows: complete
+                .map(|(i, algorithm)| row(i, algorithm, &algorithm.scores))
+                .collect(),
+            levels: vec![1.0],
+            range: None,
+        });
+    }
+    for (env, scale) in comparison.scales.iter().enumerate() {
+        let here = algorithms().filter(|(_, algorithm)| !algorithm.scores[env].is_empty());
+        panels.push(RowPanel {
+            heading: format!("{}: {unit}", scale.env),
+            rows: here
+                .map(|(i, algorithm)| row(i, algorithm, &algorithm.scores[env..=env]))
+                .collect(),
+            levels: if scaled { vec![1.0] } else { Vec::new() },
+            range: None,
+        });
+    }
+    panels.retain(|panel| !panel.rows.is_empty());
+    let facts = vec![
+        format!("line: {}", options.statistic.label()),
+        format!("bar: {}", interval_label(options)),
+        "dots: single runs".to_owned(),
+    ];
+    let title = title_of(comparison, "Return at the end");
+    rows_figure(title, facts, panels, comparison, options)
+}
+
+fn improvement_figure(comparison: &Comparison, options: &Options) -> RowFigure {
+    let name = |index: usize| &comparison.algorithms[index].name;
+    let row = |pair: &Pair| Row {
+        label: format!("{} > {}", name(pair.of.0), name(pair.of.1)),
+        colour: match pair.verdict() {
+            "not told apart" => options.theme.muted(),
+            _ => options.theme.series(pair.of.0),
+        },
+        value: pair.improvement.value,
+        interval: pair.improvement.interval,
+        runs: Vec::new(),
+    };
+    let mut panels: Vec<RowPanel> = Vec::new();
+    for env in std::iter::once(None).chain((0..comparison.scales.len()).map(Some)) {
+        let rows: Vec<Row> = comparison
+            .pairs
+            .iter()
+            .filter(|pair| pair.env == env)
+            .map(row)
+            .collect();
+        if !rows.is_empty() {
+            panels.push(RowPanel {
+                heading: format!(
+                    "{}: probability that a run of the first ends higher",
+                    env.map_or("all environments", |env| &comparison.scales[env].env)
+                ),
+                rows,
+                levels: vec![0.5],
+                range: Some((-0.03, 1.03)),
+            });
+        }
+    }
+    let facts = vec![
+        format!("bar: {}", interval_label(options)),
+        "grey: not told apart by a permutation test with Holm's correction".to_owned(),
+    ];
+    let title = title_of(comparison, "Probability of improvement");
+    rows_figure(title, facts, panels, comparison, options)
+}
+
+fn profiles_figure(comparison: &Comparison, options: &Options) -> Result<Figure> {
+    const STEPS: usize = 200;
+    let complete = || {
+        let all = comparison.algorithms.iter().enumerate();
+        all.filter(|(_, algorithm)| algorithm.aggregate.is_some())
+    };
+    let scores =
+        || complete().flat_map(|(_, algorithm)| algorithm.scores.iter().flatten().copied());
+    let (low, high) = figure::span(scores());
+    ensure!(
+        scores().next().is_some(),
+        "no algorithm was run on every environment"
+    );
+    let (low, high) = figure::padded(low, high);
+    let taus: Vec<f64> = (0..=STEPS)
+        .map(|i| low + (high - low) * i as f64 / STEPS as f64)
+        .collect();
+    let (mut lines, mut bands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, algorithm) in complete() {
+        let (colour, dash) = (options.theme.series(index), dash_of(index));
+        let shares = taus
+            .iter()
+            .map(|&tau| (tau, stats::share_above(&algorithm.scores, tau)));
+        lines.push(Line {
+            points: shares.collect(),
+            colour,
+            width: THICK,
+            dash,
+            dots: false,
+        });
+        let intervals =
+            options
+                .bootstrap
+                .intervals(&algorithm.scores, taus.len(), |tasks, shares| {
+                    for (share, &tau) in shares.iter_mut().zip(&taus) {
+                        *share = stats::share_above(tasks, tau);
+                    }
+                });
+        let several = intervals.is_some();
+        bands.extend(intervals.map(|intervals| {
+            Band {
+                points: taus
+                    .iter()
+                    .zip(intervals)
+                    .map(|(&tau, at)| (tau, at.low, at.high))
+                    .collect(),
+                colour,
+            }
+        }));
+        let runs: usize = algorithm.scores.iter().map(Vec::len).sum();
+        keys.push(Key {
+            label: format!("{} ({})", algorithm.name, count(runs, "run")),
+            colour,
+            width: THICK,
+            dash,
+            band: several,
+        });
+    }
+    let panel = Panel {
+        heading: "share of runs that end above the score on the x-axis".to_owned(),
+        lines,
+        bands,
+        range: Some((-0.02, 1.02)),
+        ..Panel::default()
+    };
+    let unit = if comparison.is_scaled() {
+        "score"
+    } else {
+        "return (sum of rewards per episode)"
+    };
+    let scales = comparison
+        .scales
+        .iter()
+        .filter(|scale| scale.ends.is_some());
+    let scales = scales.map(|scale| format!("{}: {}.", scale.env, scale.meaning));
+    let notes = scales.chain(comparison.notes.iter().cloned()).collect();
+    let facts = vec![interval_label(options)];
+    let title = title_of(comparison, "Performance profiles");
+    let mut figure = figure(title, facts, keys, vec![panel], notes, options);
+    figure.x_label = unit.to_owned();
+    figure.x_start = low;
+    Ok(figure)
 }
 
 #[cfg(test)]
@@ -1045,6 +1286,19 @@ mod tests {
         }
     }
 
+    fn assert_comparison_tidy(experiments: &[Experiment], options: &Options, what: &str) {
+        let comparison = Comparison::of(experiments, &options.bootstrap, options.window).unwrap();
+        let profiles = profiles_figure(&comparison, options).map(Figure::draw);
+        for drawing in [
+            Some(scores_figure(&comparison, options).draw()),
+            Some(improvement_figure(&comparison, options).draw()),
+            profiles.ok(),
+        ] {
+            let drawing = drawing.as_ref();
+            drawing.inspect(|drawing| assert_tidy(drawing, &format!("comparison, {what}")));
+        }
+    }
+
     #[test]
     fn no_text_overlaps_or_leaves_the_picture_whatever_the_data() {
         let base = experiment("cart-pole-dqn", 5, 500.0);
@@ -1132,6 +1386,7 @@ mod tests {
                 );
                 let panels = panels_figure(&experiment, &[], &options).unwrap();
                 assert_tidy(&panels.draw(), &format!("panels, {what}"));
+                assert_comparison_tidy(&both, &options, &what);
             }
         }
     }
@@ -1154,6 +1409,7 @@ mod tests {
         for (index, experiment) in many.iter_mut().enumerate() {
             experiment.env = format!("environment-{}", index % 5);
         }
+        assert_comparison_tidy(&many, &quick(), "several environments");
         assert_tidy(
             &compare_figure(&many, &quick()).unwrap().draw(),
             "five environments",

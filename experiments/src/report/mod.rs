@@ -15,10 +15,11 @@ pub(crate) use html::escape;
 use anyhow::Result;
 
 use self::html::{data_uri, facts, list, table};
+use crate::comparison::Comparison;
 use crate::machine::{Stay, Work};
 use crate::plot::{self, Inset, Options, Palette};
 use crate::runs::{Experiment, SeedRun};
-use crate::stats;
+use crate::stats::{self, Bootstrap};
 use crate::summary::{Estimate, Summary, number};
 use crate::text::{duration, thousands};
 
@@ -142,6 +143,7 @@ impl Page<'_> {
             // Such as more environments than fit one picture; each has its own below.
             self.body += &list("notes", &[error.to_string()]);
         }
+        self.differences(&experiments);
         let links = entries.iter().enumerate().map(|(index, entry)| {
             format!(
                 "<li><a href=\"#{}\">{}</a></li>\n",
@@ -154,6 +156,24 @@ impl Page<'_> {
             links.collect::<String>()
         );
         Ok(())
+    }
+
+    /// Which differences are there, as `compare` prints it.
+    fn differences(&mut self, experiments: &[Experiment]) {
+        let bootstrap = Bootstrap {
+            resamples: 50_000,
+            ..self.options.bootstrap.clone()
+        };
+        match Comparison::of(experiments, &bootstrap, self.options.window) {
+            Ok(comparison) => {
+                let text = escape(comparison.to_string().trim());
+                if !text.is_empty() {
+                    self.heading("h3", "Differences");
+                    self.body += &format!("<pre tabindex=\"0\"><code>{text}</code></pre>\n");
+                }
+            }
+            Err(error) => self.body += &list("notes", &[error.to_string()]),
+        }
     }
 
     /// The parts of one experiment, with headings of the level `h`.
@@ -353,7 +373,7 @@ fn reproduction(entry: &Entry) -> String {
          <pre class=\"command\"><code>thorndike train {file}</code></pre>\n\
          <p>or, in a checkout, <code>scripts/run train {file}</code>. {exact}</p>\n\
          <details>\n<summary>Configuration, with every default written out</summary>\n\
-         <pre><code>{text}</code></pre>\n</details>\n"
+         <pre tabindex=\"0\"><code>{text}</code></pre>\n</details>\n"
     )
 }
 
