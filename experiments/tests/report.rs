@@ -212,7 +212,10 @@ fn several_folders_are_compared_first() {
     let text = page(&folder.path().join("report.html"));
     assert_eq!(texts(&text, "h2"), ["Comparison", "small", "other"]);
     let differences = texts(&text, "pre").remove(0);
-    assert!(differences.contains("Scores over 2 environments"), "{differences}");
+    assert!(
+        differences.contains("Scores over 2 environments"),
+        "{differences}"
+    );
     let items = texts(&text, "li").join("\n");
     assert!(
         items.contains(
