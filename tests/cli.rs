@@ -197,6 +197,7 @@ fn standard_output_that_cannot_be_written_is_one_line_and_exit_code_1() {
         &["eval", "results/small"],
         &["plot", "results/small"],
         &["compare", "results/small"],
+        &["report", "results/small"],
     ] {
         let output = Command::new(binary())
             .current_dir(folder.path())
@@ -430,7 +431,7 @@ fn a_folder_without_its_runs_says_how_to_make_them() {
     for seed in ["seed-1", "seed-2"] {
         fs::remove_dir_all(folder.path().join("results/small").join(seed)).unwrap();
     }
-    for command in ["compare", "plot", "eval", "play", "resume"] {
+    for command in ["compare", "plot", "report", "eval", "play", "resume"] {
         let output = thorndike(folder.path(), &[command, "results/small"]);
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{command}: {text}");

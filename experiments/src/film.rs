@@ -20,6 +20,8 @@ pub(crate) struct Film {
     delay: u16,
     /// Size of the first frame, enlarged.
     size: Option<(u32, u32)>,
+    /// The newest frame, which is written when it is known how long it stays.
+    newest: Option<Frame<'static>>,
     finished: bool,
 }
 
@@ -47,6 +49,7 @@ impl Film {
             encoder: None,
             delay: (100.0 / speed.clamp(1.0, 50.0)).round() as u16,
             size: None,
+            newest: None,
             finished: false,
         })
     }
@@ -74,10 +77,26 @@ impl Film {
             encoder.set_repeat(Repeat::Infinite).with_context(failed)?;
             self.encoder = Some(encoder);
         }
+        self.write()?;
         let mut frame = Frame::from_rgb_speed(width, height, &frame.rgb, 10);
         frame.delay = self.delay;
-        let encoder = self.encoder.as_mut().expect("just made");
-        encoder.write_frame(&frame).with_context(failed)
+        self.newest = Some(frame);
+        Ok(())
+    }
+
+    /// Lets the newest frame stay for at least `seconds`: where a film begins anew at once, nobody sees its end.
+    pub(crate) fn hold(&mut self, seconds: f64) {
+        if let Some(frame) = &mut self.newest {
+            frame.delay = frame.delay.max((100.0 * seconds) as u16);
+        }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        if let (Some(encoder), Some(frame)) = (&mut self.encoder, self.newest.take()) {
+            let written = encoder.write_frame(&frame);
+            written.with_context(|| format!("{}", self.path.display()))?;
+        }
+        Ok(())
     }
 
     /// Gives the film its name.
@@ -85,6 +104,7 @@ impl Film {
     /// # Errors
     /// If it cannot be written to the end.
     pub(crate) fn finish(mut self) -> Result<()> {
+        self.write()?;
         let failed = format!("{}", self.path.display());
         let encoder = self.encoder.take().context("no frame was drawn")?;
         let mut file = encoder.into_inner().with_context(|| failed.clone())?;
@@ -197,16 +217,17 @@ mod tests {
                 .unwrap();
             assert!(!path.exists());
         }
+        film.hold(1.0);
         film.finish().unwrap();
         let mut options = gif::DecodeOptions::new();
         options.set_color_output(gif::ColorOutput::RGBA);
         let mut film = options.read_info(File::open(&path).unwrap()).unwrap();
         let mut shades = Vec::new();
         while let Some(frame) = film.read_next_frame().unwrap() {
-            assert_eq!((frame.width, frame.delay), (300, 5), "enlarged three times");
-            shades.push(frame.buffer[0]);
+            assert_eq!(frame.width, 300, "enlarged three times");
+            shades.push((frame.buffer[0], frame.delay));
         }
-        assert_eq!(shades, [0, 100, 200]);
+        assert_eq!(shades, [(0, 5), (100, 5), (200, 100)]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

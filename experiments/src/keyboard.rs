@@ -1,13 +1,15 @@
 //! Playing by keyboard in a terminal.
 
-use std::time::Instant;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use thorndike_core::{EnvSpec, Space};
 
-/// A terminal that hands over every key at once; set back when dropped.
+/// A terminal that hands over every key at once; set back when dropped, and before a panic says anything.
 #[derive(Debug)]
 pub(crate) struct Keyboard {
     keys: Vec<(KeyCode, Choice)>,
@@ -36,6 +38,7 @@ impl Keyboard {
     /// If the actions are not ones that keys can stand for, or the terminal cannot be set.
     pub(crate) fn new(spec: &EnvSpec) -> Result<Self> {
         let (keys, idle, help) = bindings(spec)?;
+        restore_before_a_panic();
         enable_raw_mode().context("cannot read single keys from this terminal")?;
         Ok(Self { keys, idle, help })
     }
@@ -45,17 +48,25 @@ impl Keyboard {
         &self.help
     }
 
-    /// The next key that means something. With a deadline: the last one before it, or the action for "nothing".
+    /// The next key that means something. With a deadline: the last one before it, or the action for "nothing". Quits
+    /// when `stop` is set: a terminal that was closed sends no key.
     ///
     /// # Errors
     /// If the terminal cannot be read.
-    pub(crate) fn wish(&mut self, deadline: Option<Instant>) -> Result<Wish> {
+    pub(crate) fn wish(&mut self, deadline: Option<Instant>, stop: &AtomicBool) -> Result<Wish> {
+        /// How long a signal may wait.
+        const LOOK: Duration = Duration::from_millis(100);
         let mut chosen = self.idle;
         loop {
-            if let Some(deadline) = deadline
-                && !poll(deadline.saturating_duration_since(Instant::now()))?
-            {
-                return Ok(Wish::Act(chosen));
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Wish::Quit);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if !poll(left.unwrap_or(LOOK).min(LOOK))? {
+                if left.is_some_and(|left| left <= LOOK) {
+                    return Ok(Wish::Act(chosen));
+                }
+                continue;
             }
             let Event::Key(key) = read()? else { continue };
             if key.kind == KeyEventKind::Release {
@@ -79,8 +90,26 @@ impl Keyboard {
 
 impl Drop for Keyboard {
     fn drop(&mut self) {
-        let _ = disable_raw_mode();
+        restore();
     }
+}
+
+/// Sets the terminal back, if a [`Keyboard`] has changed it; for ways out that drop nothing.
+pub(crate) fn restore() {
+    // Nothing can be done where it fails: the terminal is gone.
+    let _ = disable_raw_mode();
+}
+
+/// Lets a panic speak on a terminal that goes back to the left margin, and leave it as it was found.
+fn restore_before_a_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            hook(panic);
+        }));
+    });
 }
 
 type Bindings = (Vec<(KeyCode, Choice)>, Choice, String);

@@ -14,8 +14,8 @@ use thorndike_core::{EnvSpec, Registry};
 use crate::config::Config;
 use crate::display::Display;
 use crate::run::{Halt, Run, build, find_checkpoint, seed_dir};
-use crate::runs;
 use crate::text::{duration, thousands};
+use crate::{machine, runs};
 
 /// The resolved configuration, below the folder of an experiment.
 pub const CONFIG: &str = "config.toml";
@@ -162,6 +162,7 @@ impl Experiment {
         }
         let text = config.to_toml()?;
         write_whole(&dir.join(CONFIG), text.as_bytes())?;
+        machine::started(dir)?;
         for folder in old {
             fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
         }
@@ -189,11 +190,13 @@ impl Experiment {
         let before = Config::load(&path, &[], registry)?;
         let config = lengthen(&before, &path, overrides, registry)?;
         let mut trained = before.steps;
+        let mut done = 0;
         for &seed in &config.seeds {
             if let Some(found) = find_checkpoint(&seed_dir(dir, seed), &config, seed)? {
                 found.warn();
                 if found.is_finished() {
                     trained = trained.min(found.step);
+                    done += usize::from(found.step >= config.steps);
                 }
             }
         }
@@ -210,6 +213,9 @@ impl Experiment {
         }
         if config != before {
             write_whole(&path, config.to_toml()?.as_bytes())?;
+        }
+        if done < config.seeds.len() {
+            machine::resumed(dir)?;
         }
         Ok(Self {
             config,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thorndike_core::{
@@ -149,6 +150,17 @@ pub struct SeedSummary {
     pub exact_return: Option<f64>,
     /// Seconds of work, evaluation and checkpoints included.
     pub seconds: f64,
+}
+
+impl SeedSummary {
+    /// Reads what a finished seed left.
+    ///
+    /// # Errors
+    /// If the file is not there or is damaged.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read(path).with_context(|| format!("{}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
+    }
 }
 
 /// Builds environments and agent of one seed.

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use thorndike_core::Status;
 
 use crate::launch::CONFIG;
+use crate::run::seed_dir;
 use crate::stats::{self, Curve};
+use crate::text::thousands;
 
 /// Longest line of an event file in bytes; an evaluation of 100,000 episodes takes about 2 MB.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -111,7 +113,7 @@ pub struct Episode {
 
 /// A line of the file. Wider than [`thorndike_core::Event`], which writes it: a number that is not finite comes as
 /// `null`, and kinds of a newer version are told from garbage.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
     Started {
@@ -143,8 +145,46 @@ enum Line<'a> {
     Other,
 }
 
+/// The events that files are full of, in the one form in which they are written. Reading a [`Line`] holds all of an event
+/// until its kind is known, which takes twice as long (measured by the test of a million lines).
+#[derive(Deserialize)]
+struct Common<'a> {
+    event: &'a str,
+    step: Option<u64>,
+    episode_return: Option<f64>,
+    length: Option<u32>,
+    status: Option<Status>,
+    name: Option<&'a str>,
+    value: Option<f64>,
+}
+
+impl<'a> Line<'a> {
+    fn parse(bytes: &'a [u8]) -> serde_json::Result<Self> {
+        let common = serde_json::from_slice(bytes).ok().and_then(Self::common);
+        common.map_or_else(|| serde_json::from_slice(bytes), Ok)
+    }
+
+    fn common(line: Common<'a>) -> Option<Self> {
+        match line.event {
+            "episode" => Some(Self::Episode {
+                step: line.step?,
+                episode_return: line.episode_return,
+                length: line.length?,
+                status: line.status?,
+            }),
+            "scalar" => Some(Self::Scalar {
+                step: line.step?,
+                name: Cow::Borrowed(line.name?),
+                value: line.value,
+            }),
+            _ => None,
+        }
+    }
+}
+
 impl Experiment {
-    /// Reads every `seed-<n>` folder under `folder`. Runs that are still going are read as far as they are.
+    /// Reads every `seed-<n>` folder under `folder`. Runs that are still going are read as far as they are; what the
+    /// configuration promises and is not there, or not yet, is among the warnings.
     ///
     /// # Errors
     /// If there is no such folder or no run in it, if a file is damaged before its last line, or if the runs are not
@@ -165,6 +205,11 @@ impl Experiment {
         }
         ensure!(!experiment.seeds.is_empty(), "{}", no_run(folder));
         experiment.seeds.sort_by_key(|run| run.seed);
+        let unequal = unequal(&experiment.seeds, folder);
+        let unequal = unequal.into_iter();
+        experiment
+            .warnings
+            .extend(unequal.map(|what| format!("{}: {what}", folder.display())));
         Ok(experiment)
     }
 
@@ -261,6 +306,79 @@ pub(crate) fn seed_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
+/// Where the runs differ from what the configuration in `folder` promises, and from each other.
+fn unequal(runs: &[SeedRun], folder: &Path) -> Vec<String> {
+    let config = fs::read_to_string(folder.join(CONFIG)).unwrap_or_default();
+    let config: toml::Table = config.parse().unwrap_or_default();
+    let whole = |value: &toml::Value| value.as_integer().and_then(|n| u64::try_from(n).ok());
+    let promised = config.get("seeds").and_then(toml::Value::as_array);
+    let missing: Vec<u64> = promised
+        .into_iter()
+        .flatten()
+        .filter_map(whole)
+        .filter(|seed| runs.iter().all(|run| run.seed != *seed))
+        // That there is nothing in a folder was said of the folder.
+        .filter(|seed| !seed_dir(folder, *seed).is_dir())
+        .collect();
+    let mut said = Vec::new();
+    match missing[..] {
+        [] => {}
+        [seed] => said.push(format!("seed {seed} of {CONFIG} has no run here")),
+        _ => said.push(format!(
+            "seeds {} of {CONFIG} have no run here",
+            enumerated(&missing)
+        )),
+    }
+    let range = |steps: &[u64]| {
+        let (first, last) = (
+            steps.iter().min().unwrap_or(&0),
+            steps.iter().max().unwrap_or(&0),
+        );
+        if first == last {
+            format!("step {}", thousands(*last))
+        } else {
+            format!("steps {} to {}", thousands(*first), thousands(*last))
+        }
+    };
+    let steps = |finished: bool| -> (Vec<u64>, Vec<u64>) {
+        let wanted = runs.iter().filter(|run| run.finished == finished);
+        wanted.map(|run| (run.seed, run.last_step)).unzip()
+    };
+    let (going, at) = steps(false);
+    let of = config.get("steps").and_then(whole);
+    let of = of.map_or_else(String::new, |steps| format!(" of {}", thousands(steps)));
+    match going[..] {
+        [] => {}
+        [seed] => said.push(format!(
+            "seed {seed} is not finished: it is at {}{of}",
+            range(&at)
+        )),
+        _ => said.push(format!(
+            "seeds {} are not finished: they are at {}{of}",
+            enumerated(&going),
+            range(&at)
+        )),
+    }
+    let (_, ends) = steps(true);
+    if ends.iter().any(|end| *end != ends[0]) {
+        said.push(format!(
+            "finished seeds end at different steps: {}",
+            range(&ends)
+        ));
+    }
+    said
+}
+
+/// `1, 2 and 5`.
+fn enumerated(numbers: &[u64]) -> String {
+    let words: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// The run with the ids of its environment and agent; `None` if its file is missing or empty.
 fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, String, String)>> {
     let opened = match File::open(file) {
@@ -293,7 +411,7 @@ fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, 
         if bytes.trim_ascii().is_empty() {
             continue;
         }
-        let line = match serde_json::from_slice::<Line<'_>>(&bytes) {
+        let line = match Line::parse(&bytes) {
             Ok(line) => line,
             Err(_) if reader.fill_buf().is_ok_and(<[u8]>::is_empty) => {
                 warnings.push(format!(
@@ -609,6 +727,109 @@ mod tests {
             "{:?}",
             experiment.warnings
         );
+    }
+
+    #[test]
+    fn seeds_that_are_missing_unfinished_or_of_other_lengths_are_said() {
+        let at = |seed: u64, event: &str, step: u64| {
+            format!(
+                "{}\n{{\"event\":\"{event}\",\"step\":{step},\"name\":\"x\",\"value\":1.0}}\n",
+                STARTED.replace(":1}", &format!(":{seed}}}"))
+            )
+        };
+        let files = [
+            ("seed-1", &*at(1, "finished", 1000)),
+            ("seed-2", &at(2, "finished", 2000)),
+            ("seed-3", &at(3, "scalar", 700)),
+            ("seed-4", ""),
+        ];
+        let folder = results(&files);
+        let config = "steps = 2000\nseeds = [1, 2, 3, 4, 5, 6, 7]\n";
+        fs::write(folder.path().join(CONFIG), config).unwrap();
+        let said = |folder: &Path| {
+            let warnings = Experiment::read(folder).unwrap().warnings;
+            let here = format!("{}: ", folder.display());
+            let short = warnings.iter().map(|warning| warning.replace(&here, ""));
+            short.collect::<Vec<_>>()
+        };
+        let expected = [
+            "seeds 5, 6 and 7 of config.toml have no run here",
+            "seed 3 is not finished: it is at step 700 of 2,000",
+            "finished seeds end at different steps: steps 1,000 to 2,000",
+        ];
+        assert_eq!(said(folder.path())[1..], expected);
+        let folder = results(&files[..1]);
+        assert_eq!(said(folder.path()), [""; 0]);
+        fs::write(folder.path().join(CONFIG), "seeds = [1, 9]").unwrap();
+        assert_eq!(
+            said(folder.path()),
+            ["seed 9 of config.toml has no run here"]
+        );
+    }
+
+    #[test]
+    fn the_short_way_to_read_a_line_comes_to_the_same_as_the_whole_one() {
+        let lines = [
+            EPISODE,
+            r#"{"event":"episode","step":1,"env":0,"episode_return":null,"length":2,"status":"truncated"}"#,
+            r#"{"event":"scalar","step":30,"name":"loss/td","value":0.1}"#,
+            r#"{"event":"scalar","step":30,"name":"a\"b","value":-1e-3}"#,
+            r#"{"value":1,"event":"scalar","name":"","step":0,"returns":"x"}"#,
+        ];
+        let whole = |bytes: &[u8]| {
+            let line = serde_json::from_slice::<Line<'_>>(bytes);
+            line.map(|line| format!("{line:?}")).ok()
+        };
+        let short = |bytes: &[u8]| Line::parse(bytes).map(|line| format!("{line:?}")).ok();
+        let mut rng = Seeds::new(10).stream("damage", 0);
+        let mut read = 0;
+        for number in 0..5_000 {
+            let mut bytes = lines[number % lines.len()].as_bytes().to_vec();
+            if number >= lines.len() {
+                let at = rng.random_range(0..bytes.len());
+                match rng.random_range(0..3) {
+                    0 => bytes[at] = rng.random(),
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, b"{}[]\",:-e9"[rng.random_range(0..10)]),
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(short(&bytes), whole(&bytes), "{text}");
+            read += usize::from(short(&bytes).is_some());
+        }
+        assert!((1_000..5_000).contains(&read), "{read} were readable");
+    }
+
+    /// Takes 100 MB of disk: `cargo test --release -p thorndike million -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "a measurement"]
+    fn a_million_lines_are_read_in_two_seconds() {
+        let mut text = format!("{STARTED}\n");
+        for line in 0..500_000_u64 {
+            let (step, value) = (line * 13, (line as f64).sin());
+            text += &format!(
+                "{{\"event\":\"episode\",\"step\":{step},\"env\":3,\"episode_return\":{value},\"length\":{},\
+                 \"status\":\"terminated\"}}\n{{\"event\":\"scalar\",\"step\":{step},\"name\":\"loss/td\",\
+                 \"value\":{}}}\n",
+                line % 500,
+                value / 3.0
+            );
+        }
+        let folder = results(&[("seed-1", &text)]);
+        let start = std::time::Instant::now();
+        let experiment = Experiment::read(folder.path()).unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{} MB in {seconds:.2} s", text.len() / 1_000_000);
+        let parse = |parse: fn(&[u8]) -> bool| {
+            let start = std::time::Instant::now();
+            assert!(text.lines().all(|line| parse(line.as_bytes())));
+            start.elapsed().as_secs_f64()
+        };
+        let short = parse(|line| Line::parse(line).is_ok());
+        let whole = parse(|line| serde_json::from_slice::<Line<'_>>(line).is_ok());
+        println!("parsing alone: {short:.2} s; with the whole enum {whole:.2} s");
+        assert_eq!(experiment.seeds[0].episodes.len(), 500_000);
+        assert!(seconds < 2.0 || cfg!(debug_assertions), "{seconds} s");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     let flag = stop.clone();
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
+            crate::keyboard::restore();
             std::process::exit(130);
         }
         eprintln!("\nstopping (again: at once)");

@@ -6,10 +6,10 @@ use thorndike_core::Registry;
 use super::Outcome;
 use super::out::{out, outln};
 use super::plot::{Average, range};
-use super::report::read_with_references;
 use crate::comparison::Comparison;
 use crate::launch::write_whole;
 use crate::plot;
+use crate::references::read_with_references;
 use crate::runs::Experiment;
 use crate::stats::Bootstrap;
 use crate::summary::{Summary, table};
@@ -49,7 +49,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         }
         experiments.push(experiment);
     }
-    tell_apart(&mut experiments, &whole);
+    tell_apart(&mut experiments.iter_mut().collect::<Vec<_>>(), &whole);
     let options = args.statistic.options(args.range, args.dark);
     plot::compare(&experiments, &options, &args.out)?;
     let summaries = experiments
@@ -102,7 +102,7 @@ fn named_like(path: &Path, what: &str) -> PathBuf {
 }
 
 /// The folders among `given`, as they are given and as whole paths; `results/*` has plain files too.
-fn folders(given: Vec<PathBuf>) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+pub(super) fn folders(given: Vec<PathBuf>) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut folders, mut wholes) = (Vec::new(), Vec::new());
     for path in given {
         if path.is_file() {
@@ -125,7 +125,7 @@ fn folders(given: Vec<PathBuf>) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> 
 }
 
 /// Puts parent folders before names that are there more than once.
-fn tell_apart(experiments: &mut [Experiment], folders: &[PathBuf]) {
+pub(super) fn tell_apart(experiments: &mut [&mut Experiment], folders: &[PathBuf]) {
     let longest = folders.iter().map(|folder| folder.components().count());
     for parts in 2..=longest.max().unwrap_or(0) {
         let names: Vec<String> = experiments.iter().map(|e| e.name.clone()).collect();
@@ -165,7 +165,7 @@ mod tests {
                 ..Experiment::default()
             })
             .collect();
-        tell_apart(&mut experiments, &folders);
+        tell_apart(&mut experiments.iter_mut().collect::<Vec<_>>(), &folders);
         let names: Vec<_> = experiments.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["x/a/run", "y/a/run", "b/run", "other"]);
     }

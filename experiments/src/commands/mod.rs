@@ -5,6 +5,7 @@
 mod check;
 mod compare;
 mod completions;
+mod conclude;
 mod doctor;
 mod eval;
 mod list;
@@ -42,6 +43,7 @@ enum Command {
     Play(play::Args),
     Plot(plot::Args),
     Compare(compare::Args),
+    Report(report::Args),
     List(list::Args),
     Check(check::Args),
     Doctor(doctor::Args),
@@ -87,6 +89,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Play(args) => play::run(args, &registry),
         Command::Plot(args) => plot::run(args, &registry),
         Command::Compare(args) => compare::run(args, &registry),
+        Command::Report(args) => report::run(args, &registry),
         Command::List(args) => list::run(args, &registry),
         Command::Check(args) => check::run(args, &registry),
         Command::Doctor(args) => doctor::run(args),

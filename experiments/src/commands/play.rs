@@ -11,6 +11,7 @@ use thorndike_core::{Array, EnvOptions, Mode, Registry, Rng, Seeds, Space, Train
 use super::eval::{read_config, trained};
 use super::out::out;
 use super::{Failure, Outcome};
+use crate::caught::caught;
 use crate::film::Film;
 use crate::keyboard::{Choice, Keyboard, Wish};
 use crate::signal::stop_on_signal;
@@ -42,6 +43,12 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 1000)]
     step_cap: u32,
 }
+
+/// Seconds that the last frame of an episode stays in a film.
+const END_S: f64 = 1.0;
+
+/// Seconds between two steps at the slowest speed.
+const LONGEST_S: f64 = 3600.0;
 
 /// Who chooses.
 enum Player {
@@ -76,7 +83,8 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         stop: stop_on_signal()?,
     };
     for episode in 1..=args.episodes {
-        if !game.episode(episode)? {
+        let played = caught("in play", || Ok(game.episode(episode)));
+        if !played.map_err(|e| Failure::Work(e.into()))?? {
             break;
         }
     }
@@ -125,17 +133,24 @@ impl Game {
             total += f64::from(reward);
             steps += 1;
             let action = self.action_name();
+            let end = format!("{status:?}").to_lowercase();
+            let total_so_far = short(total);
             self.show(&[
                 &format!("episode {episode}, step {steps}: {action}"),
-                &format!(
-                    "reward {}, return {}",
-                    short(f64::from(reward)),
-                    short(total)
-                ),
+                // One line of a small film.
+                &match status.is_over() {
+                    true => format!("return {total_so_far}, {end}"),
+                    false => {
+                        let reward = short(f64::from(reward));
+                        format!("reward {reward}, return {total_so_far}")
+                    }
+                },
             ])?;
             self.envs.advance();
             if status.is_over() {
-                let end = format!("{status:?}").to_lowercase();
+                if let Some(film) = &mut self.film {
+                    film.hold(END_S);
+                }
                 self.say(&format!("{end}: return {} in {steps} steps", short(total)))?;
                 return Ok(true);
             }
@@ -144,20 +159,25 @@ impl Game {
 
     /// Writes the next action, at the pace that was asked for; false if the player wants to leave.
     fn choose(&mut self) -> Result<bool, Failure> {
-        let pause = self
-            .speed
-            .map(|speed| if speed > 0.0 { 1.0 / speed } else { 0.0 });
+        let pause = self.speed.map(|speed| {
+            if speed > 0.0 {
+                (1.0 / speed).min(LONGEST_S)
+            } else {
+                0.0
+            }
+        });
         if let Player::Keys(keyboard) = &mut self.player {
             let deadline = pause.map(|pause| Instant::now() + Duration::from_secs_f64(pause));
-            match keyboard.wish(deadline)? {
+            match keyboard.wish(deadline, &self.stop)? {
                 Wish::Act(Choice::Number(n)) => self.actions.row_mut::<i32>(0)[0] = n as i32,
                 Wish::Act(Choice::Force(x)) => self.actions.row_mut::<f32>(0)[0] = x,
+                Wish::Quit if self.stop.load(Ordering::Relaxed) => return Err(Failure::Stopped),
                 Wish::Quit => return Ok(false),
             }
             return Ok(true);
         }
         if self.text {
-            sleep(Duration::from_secs_f64(pause.unwrap_or(0.1)));
+            self.wait(Duration::from_secs_f64(pause.unwrap_or(0.1)));
         }
         if self.stop.load(Ordering::Relaxed) {
             return Err(Failure::Stopped);
@@ -173,6 +193,18 @@ impl Game {
             Player::Keys(_) => unreachable!("handled above"),
         }
         Ok(true)
+    }
+
+    /// Sleeps, but not through a signal.
+    fn wait(&self, pause: Duration) {
+        const PIECE: Duration = Duration::from_millis(100);
+        let until = Instant::now() + pause;
+        while !self.stop.load(Ordering::Relaxed) {
+            match until.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => break,
+                left => sleep(left.min(PIECE)),
+            }
+        }
     }
 
     fn action_name(&self) -> String {

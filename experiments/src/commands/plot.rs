@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use thorndike_core::Registry;
 
 use super::Outcome;
+use super::conclude::CURVE;
 use super::out::outln;
-use super::report::{CURVE, read_with_references};
 use crate::plot;
+use crate::references::read_with_references;
 use crate::stats::Statistic;
 
 /// Draw the reward curve of an experiment, or the numbers its agents reported

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use thorndike_core::Registry;
 
-use super::{Outcome, report};
+use super::{Outcome, conclude};
 use crate::launch::{Experiment, Plan};
 
 /// Go on with a run that was stopped or killed, as if it had never been, or give it more steps
@@ -22,5 +22,5 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let experiment = Experiment::open(&args.folder, &args.overrides, registry)?;
     let plan = Plan::new(&experiment.config, registry, args.jobs.map(usize::from))?;
     eprintln!("{}\n", plan.describe(&experiment.config));
-    report::run_and_report(&experiment, registry, plan.jobs)
+    conclude::run_and_conclude(&experiment, registry, plan.jobs)
 }

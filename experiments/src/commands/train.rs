@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use thorndike_core::Registry;
 
-use super::{Outcome, report};
+use super::{Outcome, conclude};
 use crate::config::Config;
 use crate::launch::{Experiment, Plan};
 
@@ -31,5 +31,5 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     eprintln!("{}", plan.describe(&config));
     let experiment = Experiment::create(config, &args.results, args.force)?;
     eprintln!("  results in {}\n", experiment.dir.display());
-    report::run_and_report(&experiment, registry, plan.jobs)
+    conclude::run_and_conclude(&experiment, registry, plan.jobs)
 }

@@ -72,7 +72,10 @@ pub(super) struct Key {
 pub(super) struct Figure {
     /// In pixels. The height is that of a figure with one panel; more panels or a long legend make it taller.
     pub(super) size: (u32, u32),
+    /// Size of the text beside that of a picture as wide as this usually is.
+    pub(super) text: f64,
     pub(super) theme: Theme,
+    /// May be empty, as may be the headings of panels: for a page that says them itself.
     pub(super) title: String,
     /// Facts, set one after the other.
     pub(super) facts: Vec<String>,
@@ -105,9 +108,12 @@ pub(super) const BAND_OPACITY: f64 = 0.22;
 
 impl Figure {
     pub(super) fn draw(mut self) -> Drawing {
-        let (unit, theme) = (f64::from(self.size.0) / 1200.0, self.theme);
-        let mut page = Page::new(self.size.0, theme);
-        let (width, height) = (1200.0, f64::from(self.size.1) / unit);
+        let (unit, theme) = (self.text * f64::from(self.size.0) / 1200.0, self.theme);
+        let mut page = Page {
+            unit,
+            ..Page::new(self.size.0, theme)
+        };
+        let (width, height) = (1200.0 / self.text, f64::from(self.size.1) / unit);
         for level in self.panels.iter_mut().flat_map(|panel| &mut panel.levels) {
             level.label = clip(&level.label, TEXT, 0.3 * width);
         }
@@ -130,9 +136,13 @@ impl Figure {
             .flat_map(|note| wrap(note, NOTE, width - 2.0 * PAD))
             .collect();
         let foot = FOOT + notes.len() as f64 * LEADING * NOTE;
-        let heading = LEADING * TEXT;
+        let heading = |panel: &Panel| match panel.heading.as_str() {
+            "" => 0.0,
+            _ => LEADING * TEXT,
+        };
+        let headings: f64 = self.panels.iter().map(heading).sum();
         let count = self.panels.len() as f64;
-        let room = (height - top - foot - count * heading - (count - 1.0) * BETWEEN) / count;
+        let room = (height - top - foot - headings - (count - 1.0) * BETWEEN) / count;
         let panel_height = room.max(if count > 1.0 {
             0.24 * height
         } else {
@@ -169,7 +179,7 @@ impl Figure {
 
         let mut y = top;
         for ((panel, range), marks) in self.panels.iter().zip(&ranges).zip(&marks) {
-            y += heading;
+            y += heading(panel);
             page.text(
                 (PAD, y - 0.7 * TEXT),
                 Align::Left,
@@ -534,15 +544,13 @@ impl Page {
         width: f64,
     ) -> f64 {
         let room = width - 2.0 * PAD;
-        let mut y = PAD + 0.8 * TITLE;
-        self.text(
-            (PAD, y),
-            Align::Left,
-            &clip(title, TITLE, room),
-            TITLE,
-            false,
-        );
-        y += 6.0;
+        let mut y = 0.0;
+        if !title.is_empty() {
+            y = PAD + 0.8 * TITLE;
+            let title = clip(title, TITLE, room);
+            self.text((PAD, y), Align::Left, &title, TITLE, false);
+            y += 6.0;
+        }
         for line in wrap(&facts.join(" · "), TEXT, room) {
             y += LEADING * TEXT;
             self.text((PAD, y), Align::Left, &line, TEXT, true);

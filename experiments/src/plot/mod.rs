@@ -9,10 +9,12 @@
 mod axis;
 mod drawing;
 mod figure;
+mod inline;
 mod rows;
 mod theme;
 
 pub(crate) use drawing::png;
+pub(crate) use inline::Palette;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -58,6 +60,8 @@ pub(crate) fn strip(width: u32, size: f64, lines: &[&str]) -> Result<(u32, Vec<u
 pub struct Options {
     /// Width in pixels. Text grows with it, so a picture can be shown smaller than it is.
     pub width: u32,
+    /// Size of the text beside that of the usual picture; more for one that is shown small.
+    pub text: f64,
     /// Height in pixels. More than one panel, or a legend or notes of many lines, make a picture taller.
     pub height: u32,
     /// Light or dark.
@@ -78,6 +82,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             width: 1200,
+            text: 1.0,
             height: 750,
             theme: Theme::Light,
             statistic: Statistic::Iqm,
@@ -96,6 +101,13 @@ impl Options {
         (fewest / 20).max(5).min(self.window)
     }
 
+    fn themed(&self, theme: Theme) -> Self {
+        Self {
+            theme,
+            ..self.clone()
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let fits = |pixels: u32| (400..=4000).contains(&pixels);
         ensure!(
@@ -103,6 +115,10 @@ impl Options {
             "a picture of {}×{} pixels: each side must be from 400 to 4000",
             self.width,
             self.height
+        );
+        ensure!(
+            (0.5..=3.0).contains(&self.text),
+            "the size of text must be from 0.5 to 3"
         );
         ensure!(
             self.window > 0,
@@ -201,6 +217,72 @@ pub fn improvement(comparison: &Comparison, options: &Options, path: &Path) -> R
 pub fn profiles(comparison: &Comparison, options: &Options, path: &Path) -> Result<()> {
     options.check()?;
     profiles_figure(comparison, options)?.draw().save(path)
+}
+
+/// As [`curve`], as SVG inside a page that has its title.
+pub(crate) fn curve_inline(
+    experiment: &Experiment,
+    options: &Options,
+    palette: &mut Palette,
+) -> Result<String> {
+    inline_figure(options, palette, |options| {
+        curve_figure(experiment, options)
+    })
+}
+
+/// As [`compare`], as SVG inside a page that has its title.
+pub(crate) fn compare_inline(
+    experiments: &[Experiment],
+    options: &Options,
+    palette: &mut Palette,
+) -> Result<String> {
+    inline_figure(options, palette, |options| {
+        compare_figure(experiments, options)
+    })
+}
+
+/// A panel as a picture of its own.
+#[derive(Debug)]
+pub(crate) struct Inset {
+    /// What it shows, with its unit; not in the picture.
+    pub(crate) heading: String,
+    /// The picture as SVG.
+    pub(crate) svg: String,
+}
+
+/// As [`panels`], but a picture for each panel; and what to say with them.
+pub(crate) fn panels_inline(
+    experiment: &Experiment,
+    options: &Options,
+    palette: &mut Palette,
+) -> Result<(Vec<Inset>, Vec<String>)> {
+    let drawn = |theme| reported(experiment, &[], &options.themed(theme));
+    let ((light, notes), (dark, _)) = (drawn(Theme::Light)?, drawn(Theme::Dark)?);
+    let alone = |mut panel: Panel, theme| {
+        panel.heading.clear();
+        let (none, panels) = (String::new(), vec![panel]);
+        figure(none, vec![], vec![], panels, vec![], &options.themed(theme)).draw()
+    };
+    let both = light.into_iter().zip(dark).map(|(light, dark)| {
+        let heading = light.heading.clone();
+        let (light, dark) = (alone(light, Theme::Light), alone(dark, Theme::Dark));
+        let svg = inline::svg(&light, &dark, &heading, palette);
+        Inset { heading, svg }
+    });
+    Ok((both.collect(), notes))
+}
+
+/// Draws a figure in both themes: they differ in nothing but colours.
+fn inline_figure(
+    options: &Options,
+    palette: &mut Palette,
+    figure: impl Fn(&Options) -> Result<Figure>,
+) -> Result<String> {
+    let mut light = figure(&options.themed(Theme::Light))?;
+    let mut dark = figure(&options.themed(Theme::Dark))?;
+    let label = std::mem::take(&mut light.title);
+    dark.title.clear();
+    Ok(inline::svg(&light.draw(), &dark.draw(), &label, palette))
 }
 
 /// Returns of an experiment as curves, one per seed.
@@ -368,6 +450,7 @@ fn figure(
 ) -> Figure {
     Figure {
         size: (options.width, options.height),
+        text: options.text,
         theme: options.theme,
         title,
         facts,
@@ -394,10 +477,14 @@ fn returns_panel(evaluated: bool, options: &Options) -> Panel {
 }
 
 fn interval_label(options: &Options) -> String {
-    format!(
-        "{} % stratified bootstrap interval",
-        short(100.0 * options.bootstrap.confidence)
-    )
+    // In large letters there is room for what matters only.
+    let kind = if options.text > 1.5 {
+        "bootstrap"
+    } else {
+        "stratified bootstrap"
+    };
+    let percent = short(100.0 * options.bootstrap.confidence);
+    format!("{percent} % {kind} interval")
 }
 
 /// What one point of the curve is.
@@ -499,7 +586,12 @@ fn band(average: &[BandPoint], colour: Colour) -> Option<Band> {
     (!points.is_empty()).then_some(Band { points, colour })
 }
 
-fn panels_figure(experiment: &Experiment, names: &[String], options: &Options) -> Result<Figure> {
+/// Returns while learning and the numbers called `names`, or all of them, each in a panel; and what to say with them.
+fn reported(
+    experiment: &Experiment,
+    names: &[String],
+    options: &Options,
+) -> Result<(Vec<Panel>, Vec<String>)> {
     options.check()?;
     let mut known: Vec<&String> = experiment
         .seeds
@@ -581,7 +673,11 @@ fn panels_figure(experiment: &Experiment, names: &[String], options: &Options) -
         "nothing to draw for {}: no finished episode and no reported number yet",
         experiment.name
     );
+    Ok((drawn, notes))
+}
 
+fn panels_figure(experiment: &Experiment, names: &[String], options: &Options) -> Result<Figure> {
+    let (drawn, notes) = reported(experiment, names, options)?;
     let colour = options.theme.series(0);
     let mut keys = Vec::new();
     if experiment.seeds.len() > 1 {
