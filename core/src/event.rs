@@ -54,6 +54,9 @@ pub enum Event<'a> {
         returns: Cow<'a, [f64]>,
         /// Steps of the agent in each episode.
         lengths: Cow<'a, [u32]>,
+        /// The discrete action that was taken in every step of all episodes, if there was only one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only_action: Option<i32>,
     },
     /// The run reached its last step.
     Finished {
@@ -135,8 +138,10 @@ impl Event<'_> {
                 step,
                 returns,
                 lengths,
+                only_action,
             } => Event::Evaluated {
                 step,
+                only_action,
                 returns: Cow::Owned(returns.into_owned()),
                 lengths: Cow::Owned(lengths.into_owned()),
             },

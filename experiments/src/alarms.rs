@@ -32,7 +32,11 @@ impl Plan {
     pub fn of(config: &Config) -> Self {
         Self {
             steps: Some(config.steps),
-            gamma: config.agent.params.get("gamma").and_then(serde_json::Value::as_f64),
+            gamma: config
+                .agent
+                .params
+                .get("gamma")
+                .and_then(serde_json::Value::as_f64),
         }
     }
 }
@@ -42,16 +46,26 @@ pub fn alarms(experiment: &Experiment, plan: Plan) -> Vec<String> {
     // The return that counts as a success, where there is one.
     let goal = experiment.lines.first().map(|line| line.value);
     let checks: [(&str, &dyn Fn(&SeedRun) -> Option<String>); 4] = [
-        ("the greedy policy takes one action only", &|run| one_action(run, goal)),
-        ("all episodes of the last evaluation are the same, and no better than before training", &same_episodes),
+        ("the greedy policy takes one action only", &|run| {
+            one_action(run, goal)
+        }),
+        (
+            "all episodes of the last evaluation are the same, and no better than before training",
+            &same_episodes,
+        ),
         ("Q-values are astray", &|run| astray(run, plan.gamma)),
         ("learning has not started", &|run| no_start(run, plan.steps)),
     ];
     let mut sentences = Vec::new();
     for (what, check) in checks {
-        let raised: Vec<(u64, String)> =
-            experiment.seeds.iter().filter_map(|run| Some((run.seed, check(run)?))).collect();
-        let Some((_, how)) = raised.first() else { continue };
+        let raised: Vec<(u64, String)> = experiment
+            .seeds
+            .iter()
+            .filter_map(|run| Some((run.seed, check(run)?)))
+            .collect();
+        let Some((_, how)) = raised.first() else {
+            continue;
+        };
         let seeds: Vec<String> = raised.iter().map(|(seed, _)| seed.to_string()).collect();
         let seeds = match &seeds[..] {
             [one] => format!("seed {one}"),
@@ -75,15 +89,28 @@ fn same_episodes(run: &SeedRun) -> Option<String> {
     };
     let same = |values: &[f64]| values.windows(2).all(|pair| pair[0] == pair[1]);
     let lengths_same = last.lengths.windows(2).all(|pair| pair[0] == pair[1]);
-    let stuck = last.returns.len() > 1 && same(&last.returns) && lengths_same && !is_better(last, first);
-    stuck.then(|| format!("{} times {}", last.returns.len(), crate::summary::number(last.returns[0])))
+    let stuck =
+        last.returns.len() > 1 && same(&last.returns) && lengths_same && !is_better(last, first);
+    stuck.then(|| {
+        format!(
+            "{} times {}",
+            last.returns.len(),
+            crate::summary::number(last.returns[0])
+        )
+    })
 }
 
 /// Whether the mean return is higher, by more than chance lets it.
 fn is_better(later: &Evaluation, first: &Evaluation) -> bool {
     let error = |evaluation: &Evaluation| {
-        let (n, mean) = (evaluation.returns.len() as f64, stats::mean(&evaluation.returns));
-        let squares = evaluation.returns.iter().map(|value| (value - mean).powi(2));
+        let (n, mean) = (
+            evaluation.returns.len() as f64,
+            stats::mean(&evaluation.returns),
+        );
+        let squares = evaluation
+            .returns
+            .iter()
+            .map(|value| (value - mean).powi(2));
         squares.sum::<f64>() / (n - 1.0).max(1.0) / n
     };
     let margin = ERRORS * (error(later) + error(first)).sqrt();
@@ -93,15 +120,29 @@ fn is_better(later: &Evaluation, first: &Evaluation) -> bool {
 fn astray(run: &SeedRun, gamma: Option<f64>) -> Option<String> {
     let q = run.scalars.get("q/mean")?.last()?.1;
     // Where episodes are cut off, a state is worth more than any episode: a reward for ever.
-    let horizon = gamma.filter(|gamma| *gamma < 1.0).map_or(0.0, |gamma| 1.0 / (1.0 - gamma));
+    let horizon = gamma
+        .filter(|gamma| *gamma < 1.0)
+        .map_or(0.0, |gamma| 1.0 / (1.0 - gamma));
     let bound = |value: f64, length: u32| {
-        value.abs().max(value.abs() / f64::from(length.max(1)) * horizon)
+        value
+            .abs()
+            .max(value.abs() / f64::from(length.max(1)) * horizon)
     };
-    let learned = run.episodes.iter().map(|episode| bound(episode.episode_return, episode.length));
+    let learned = run
+        .episodes
+        .iter()
+        .map(|episode| bound(episode.episode_return, episode.length));
     let evaluated = run.evaluations.iter().flat_map(|evaluation| {
-        evaluation.returns.iter().zip(&evaluation.lengths).map(|(&value, &length)| bound(value, length))
+        evaluation
+            .returns
+            .iter()
+            .zip(&evaluation.lengths)
+            .map(|(&value, &length)| bound(value, length))
     });
-    let largest = learned.chain(evaluated).filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let largest = learned
+        .chain(evaluated)
+        .filter(|value| value.is_finite())
+        .fold(0.0, f64::max);
     (q.abs() > ASTRAY * largest.max(1.0)).then(|| {
         format!(
             "they are {} on average, and no return, and no reward for ever, was beyond {}",
@@ -111,11 +152,16 @@ fn astray(run: &SeedRun, gamma: Option<f64>) -> Option<String> {
     })
 }
 
-fn no_start(run: &SeedRun, steps: Option<u64>) -> Option<String> {
+pub(crate) fn no_start(run: &SeedRun, steps: Option<u64>) -> Option<String> {
     let half = steps? / 2;
     let first = run.evaluations.first().filter(|first| first.step == 0)?;
-    let in_time = run.evaluations.iter().filter(|evaluation| evaluation.step <= half && evaluation.step > 0);
-    let started = in_time.clone().any(|evaluation| is_better(evaluation, first));
+    let in_time = run
+        .evaluations
+        .iter()
+        .filter(|evaluation| evaluation.step <= half && evaluation.step > 0);
+    let started = in_time
+        .clone()
+        .any(|evaluation| is_better(evaluation, first));
     (run.last_step >= half && in_time.count() > 0 && !started).then(|| {
         format!(
             "in the first half of the steps no evaluation was better than the {} before training",
@@ -186,7 +232,11 @@ mod tests {
             run.evaluations[2].returns = vec![value; 4];
             raised(run)
         };
-        assert!(with(0.0)[0].starts_with("all episodes of the last evaluation are the same"), "{:?}", with(0.0));
+        assert!(
+            with(0.0)[0].starts_with("all episodes of the last evaluation are the same"),
+            "{:?}",
+            with(0.0)
+        );
         assert!(with(0.0)[0].contains("4 times 0"), "{:?}", with(0.0));
         assert_eq!(with(80.0), [""; 0], "such as 500 of 500 steps on CartPole");
     }
@@ -195,12 +245,17 @@ mod tests {
     fn q_values_are_measured_by_returns_and_by_a_reward_for_ever() {
         let with = |q: f64| {
             let mut run = run([0.0, 50.0, 90.0]);
-            run.scalars.insert("q/mean".into(), vec![(10, 1e9), (100, q)]);
+            run.scalars
+                .insert("q/mean".into(), vec![(10, 1e9), (100, q)]);
             raised(run)
         };
         // 91 in 10 steps, for ever at 0.9: 91; three times that is 273.
         assert_eq!(with(270.0), [""; 0]);
-        assert!(with(280.0)[0].starts_with("Q-values are astray: they are 280"), "{:?}", with(280.0));
+        assert!(
+            with(280.0)[0].starts_with("Q-values are astray: they are 280"),
+            "{:?}",
+            with(280.0)
+        );
         assert!(with(-280.0)[0].contains("beyond 91"), "{:?}", with(-280.0));
     }
 

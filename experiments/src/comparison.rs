@@ -480,6 +480,7 @@ mod tests {
                     step,
                     returns: vec![value],
                     lengths: vec![1],
+                    only_action: None,
                 })
                 .to_vec(),
             last_step: 100,

@@ -85,6 +85,16 @@ impl SeedDisplay<'_> {
         if progress.step < steps {
             message += &format!("{} left", duration(left));
         }
+        if progress.no_start {
+            let warning = format!(
+                "{}  warning: half of the steps are gone, and no evaluation was better than before training",
+                self.label
+            );
+            match &self.bar {
+                Some(bar) => bar.suspend(|| eprintln!("{warning}")),
+                None => eprintln!("{warning}"),
+            }
+        }
         match &self.bar {
             Some(bar) => {
                 bar.set_position(progress.step);

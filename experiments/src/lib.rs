@@ -12,6 +12,7 @@
 //!
 //! Feature `torch` (on by default): the libtorch-backed agents.
 
+pub mod alarms;
 mod caught;
 mod commands;
 pub mod comparison;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use thorndike_core::Registry;
 use thorndike_tabular::exact::Solver;
 
+use crate::alarms::{Plan, alarms};
 use crate::config::Config;
 use crate::launch::CONFIG;
 use crate::run::{SeedSummary, evaluation_limit};
@@ -30,15 +31,25 @@ pub(crate) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
     Ok(lines)
 }
 
-/// The runs in `dir`, with their reference lines where this program knows the environment.
+/// The runs in `dir`, with their reference lines where this program knows the environment, and what is alarming in them
+/// among the warnings.
 pub(crate) fn read_with_references(dir: &Path, registry: &Registry) -> Result<runs::Experiment> {
     let mut read = runs::Experiment::read(dir)?;
     let config = dir.join(CONFIG);
-    if let Ok(lines) =
-        Config::load(&config, &[], registry).and_then(|config| references(&config, registry))
+    let config = Config::load(&config, &[], registry);
+    if let Some(Ok(lines)) = config
+        .as_ref()
+        .ok()
+        .map(|config| references(config, registry))
     {
         read.lines = lines;
     }
+    let plan = config.map_or_else(|_| Plan::default(), |config| Plan::of(&config));
+    let alarms = alarms(&read, plan).into_iter();
+    let alarms: Vec<String> = alarms
+        .map(|alarm| format!("{}: {alarm}", read.name))
+        .collect();
+    read.warnings.extend(alarms);
     Ok(read)
 }
 

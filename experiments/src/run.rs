@@ -15,8 +15,10 @@ use thorndike_core::{
 };
 use thorndike_tabular::exact::Solver;
 
+use crate::alarms;
 use crate::caught::caught;
 use crate::config::Config;
+use crate::runs::SeedRun;
 use crate::sink::RunLog;
 use crate::text::thousands;
 
@@ -64,6 +66,8 @@ pub struct Progress {
     pub recent_return: Option<f64>,
     /// Mean return of the evaluation that was just made.
     pub evaluated: Option<f64>,
+    /// Half of the steps are gone now, and no evaluation was better than the one before training.
+    pub no_start: bool,
 }
 
 /// What a checkpoint knows beside the state of the trainer.
@@ -464,7 +468,11 @@ impl<'a> Run<'a> {
             }
             if step >= next_eval {
                 let mean = self.evaluate(self.config.eval.episodes)?.mean();
-                report(self.progress(&clock, Some(mean)));
+                let half_gone = step >= end / 2 && step < end / 2 + eval;
+                report(Progress {
+                    no_start: half_gone && self.has_not_started()?,
+                    ..self.progress(&clock, Some(mean))
+                });
             }
             if step >= next_save {
                 self.save(clock.seconds(), None)?;
@@ -493,7 +501,16 @@ impl<'a> Run<'a> {
             steps_per_s: clock.steps_per_s(self.trainer.step()),
             recent_return: self.log.recent_return(),
             evaluated,
+            no_start: false,
         }
+    }
+
+    /// Whether no evaluation so far was better than the one before training.
+    fn has_not_started(&mut self) -> Result<bool> {
+        self.log.flush()?;
+        // Reading back is for a word to the user: what is wrong with the file is not said here.
+        let run = SeedRun::read(&self.dir).ok().flatten();
+        Ok(run.is_some_and(|run| alarms::no_start(&run, Some(self.config.steps)).is_some()))
     }
 
     fn evaluate(&mut self, episodes: usize) -> Result<Evaluation> {
@@ -505,6 +522,7 @@ impl<'a> Run<'a> {
             step,
             returns: Cow::Borrowed(&evaluation.returns),
             lengths: Cow::Borrowed(&evaluation.lengths),
+            only_action: evaluation.only_action,
         })?;
         Ok(evaluation)
     }

@@ -16,6 +16,7 @@ use thorndike_core::Status;
 
 use crate::launch::CONFIG;
 use crate::run::seed_dir;
+use crate::sink::EVENTS;
 use crate::stats::{self, Curve};
 use crate::text::thousands;
 
@@ -96,6 +97,8 @@ pub struct Evaluation {
     pub returns: Vec<f64>,
     /// Steps of the agent in each episode.
     pub lengths: Vec<u32>,
+    /// The action that was taken in every step, if there was only one; older files do not say.
+    pub only_action: Option<i32>,
 }
 
 /// One episode of learning.
@@ -137,6 +140,8 @@ enum Line<'a> {
         step: u64,
         returns: Vec<Option<f64>>,
         lengths: Vec<u32>,
+        #[serde(default)]
+        only_action: Option<i32>,
     },
     Finished {
         step: u64,
@@ -195,7 +200,7 @@ impl Experiment {
             ..Self::default()
         };
         for path in seed_folders(folder)? {
-            let file = path.join("events.jsonl");
+            let file = path.join(EVENTS);
             match read_run(&file, &mut experiment.warnings)? {
                 Some((run, env, agent)) => experiment.add(run, env, agent, &file)?,
                 None => experiment
@@ -245,6 +250,15 @@ impl Experiment {
 }
 
 impl SeedRun {
+    /// Reads the run in the folder of a seed as far as it is; `None` if it has not begun.
+    ///
+    /// # Errors
+    /// If its events are damaged before the last line.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
+        let read = read_run(&folder.join(EVENTS), &mut Vec::new())?;
+        Ok(read.map(|(run, ..)| run))
+    }
+
     /// Mean return of each evaluation, by step.
     pub fn evaluation_curve(&self) -> Curve {
         let mean = |evaluation: &Evaluation| (evaluation.step, stats::mean(&evaluation.returns));
@@ -487,6 +501,7 @@ impl SeedRun {
                 step,
                 returns,
                 lengths,
+                only_action,
             } => {
                 ensure!(!returns.is_empty(), "an evaluation without episodes");
                 let step = in_order(
@@ -501,6 +516,7 @@ impl SeedRun {
                     step,
                     returns,
                     lengths,
+                    only_action,
                 });
                 step
             }
@@ -565,6 +581,7 @@ mod tests {
                 step: 40,
                 returns: vec![1.0, 3.0].into(),
                 lengths: vec![5, 6].into(),
+                only_action: Some(2),
             },
             Event::Finished { step: 50 },
         ];
@@ -590,6 +607,7 @@ mod tests {
         assert!(run.scalars["loss/td"][1].1.is_nan());
         assert_eq!(run.evaluation_curve(), [(40, 2.0)]);
         assert_eq!(run.evaluations[0].lengths, [5, 6]);
+        assert_eq!(run.evaluations[0].only_action, Some(2));
         assert_eq!((run.seed, run.last_step, run.finished), (7, 50, true));
     }
 

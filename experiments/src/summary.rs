@@ -314,11 +314,13 @@ mod tests {
                     step: 10,
                     returns: vec![0.0],
                     lengths: vec![1],
+                    only_action: None,
                 },
                 Evaluation {
                     step: 20,
                     returns: vec![value - 1.0, value + 1.0],
                     lengths: vec![1, 1],
+                    only_action: None,
                 },
             ],
             episodes: vec![Episode {

@@ -8,6 +8,7 @@ use thorndike_core::{Error, Registry, checkpoint};
 
 use super::out::{out, outln};
 use super::{Failure, Outcome};
+use crate::alarms::{Plan, alarms};
 use crate::launch::{Experiment, SeedFailure, write_whole};
 use crate::plot;
 use crate::references::{reached, references};
@@ -117,7 +118,11 @@ fn conclude(experiment: &Experiment, registry: &Registry) -> Result<()> {
         &dir.join(SUMMARY),
         serde_json::to_string_pretty(&report)?.as_bytes(),
     )?;
-    print(&report, &picture)
+    print(&report, &picture)?;
+    for alarm in alarms(&read, Plan::of(config)) {
+        eprintln!("warning: {alarm}");
+    }
+    Ok(())
 }
 
 fn print(report: &Report, picture: &Path) -> Result<()> {

@@ -1086,6 +1086,7 @@ mod tests {
                     step,
                     returns,
                     lengths: vec![1; 5],
+                    only_action: None,
                 });
             }
             for step in (100..=50_000).step_by(100) {

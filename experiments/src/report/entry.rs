@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Error, Result};
 use thorndike_core::Registry;
 
+use crate::alarms::{Plan, alarms};
 use crate::config::Config;
 use crate::launch::CONFIG;
 use crate::machine::{self, Stay, Work};
@@ -49,7 +50,9 @@ impl Entry {
         let config = fs::read_to_string(&path)
             .ok()
             .map(|text| text.replace("\r\n", "\n"));
-        match Config::load(&path, &[], registry).and_then(|config| references(&config, registry)) {
+        let loaded = Config::load(&path, &[], registry);
+        let plan = loaded.as_ref().map_or_else(|_| Plan::default(), Plan::of);
+        match loaded.and_then(|config| references(&config, registry)) {
             Ok(lines) => experiment.lines = lines,
             Err(error) => warnings.push(format!(
                 "{error:#}; so the optimum is not known, and neither is the return that counts as solved"
@@ -58,6 +61,7 @@ impl Entry {
         let (finals, unread) = finals(&experiment, folder);
         warnings.extend(unread);
         warnings.extend(of_finals(&finals));
+        warnings.extend(alarms(&experiment, plan));
         let stays = machine::read(folder).unwrap_or_else(|error| {
             warnings.push(format!("{error:#}"));
             Vec::new()
@@ -147,14 +151,6 @@ fn finals(experiment: &Experiment, folder: &Path) -> (Vec<SeedSummary>, Vec<Stri
 
 fn of_finals(finals: &[SeedSummary]) -> Vec<String> {
     let mut warnings = Vec::new();
-    for summary in finals {
-        if let Some(action) = summary.only_action {
-            warnings.push(format!(
-                "Seed {} took action {action} in every step of its final evaluation.",
-                summary.seed
-            ));
-        }
-    }
     let cut: usize = finals
         .iter()
         .map(|summary| summary.final_episodes_cut)

@@ -154,6 +154,7 @@ impl Numbers {
                 step,
                 returns,
                 lengths,
+                ..
             } => {
                 let n = returns.len() as f64;
                 each(
