@@ -203,11 +203,7 @@ impl Config {
     }
 
     fn resolve(&mut self, registry: &Registry) -> anyhow::Result<()> {
-        let name = &self.name;
-        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-        if !name.chars().all(plain) || name.starts_with('.') {
-            bail!("name: {name:?} is no name for a folder; use letters, digits, '-', '_' and '.'");
-        }
+        check_name(&self.name)?;
         check_range("steps", self.steps, 1..=1 << 53)?;
         if self.seeds.is_empty() {
             bail!("seeds: give at least one, such as [1, 2, 3]");
@@ -332,6 +328,15 @@ pub(crate) fn whole_float_to_integer(value: &mut toml::Value) {
     {
         *value = toml::Value::Integer(x as i64);
     }
+}
+
+/// Refuses a name that is none for a folder.
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if !name.chars().all(plain) || name.starts_with('.') {
+        bail!("name: {name:?} is no name for a folder; use letters, digits, '-', '_' and '.'");
+    }
+    Ok(())
 }
 
 /// Reads TOML and applies `overrides` to it; nothing is filled in or checked yet.

@@ -217,10 +217,9 @@ pub fn table(summaries: &[Summary]) -> String {
     let mut rows = vec![header.map(str::to_owned)];
     for summary in summaries {
         rows.push([
-            // A pipe would end the cell.
-            summary.name.replace('|', "¦"),
+            summary.name.clone(),
             if several_envs {
-                summary.env.replace('|', "¦")
+                summary.env.clone()
             } else {
                 String::new()
             },
@@ -239,13 +238,19 @@ pub fn table(summaries: &[Summary]) -> String {
             summary.regret.map_or_else(String::new, number),
         ]);
     }
-    let shown: Vec<(usize, usize)> = (0..header.len())
-        .filter(|&column| rows[1..].iter().any(|row| !row[column].is_empty()))
+    markdown(&rows)
+}
+
+/// Rows of equal length, the header first, as a Markdown table that lines up. Columns without an entry are left out.
+pub(crate) fn markdown<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let columns = rows.first().map_or(0, |header| header.as_ref().len());
+    let shown: Vec<(usize, usize)> = (0..columns)
+        .filter(|&column| rows[1..].iter().any(|row| !row.as_ref()[column].is_empty()))
         .map(|column| {
             (
                 column,
                 rows.iter()
-                    .map(|row| row[column].chars().count())
+                    .map(|row| row.as_ref()[column].chars().count())
                     .max()
                     .unwrap_or(0),
             )
@@ -254,7 +259,7 @@ pub fn table(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
         for &(column, width) in &shown {
-            text += &format!("| {:<width$} ", row[column]);
+            text += &format!("| {:<width$} ", row.as_ref()[column].replace('|', "¦"));
         }
         text += "|\n";
         if index == 0 {

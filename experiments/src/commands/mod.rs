@@ -13,6 +13,7 @@ mod play;
 mod plot;
 mod report;
 mod resume;
+mod sweep;
 mod train;
 
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ use anyhow::Error;
 use clap::{Parser, Subcommand};
 use thorndike_core::Registry;
 
-/// Reinforcement-learning experiments: train, resume, evaluate, plot and compare.
+/// Reinforcement-learning experiments: train, resume, sweep, evaluate, plot and compare.
 #[derive(Debug, Parser)]
 #[command(
     name = "thorndike",
@@ -38,6 +39,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Resume(resume::Args),
+    Sweep(sweep::Args),
     Eval(eval::Args),
     Play(play::Args),
     Plot(plot::Args),
@@ -83,6 +85,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let outcome = match cli.command {
         Command::Train(args) => train::run(args, &registry),
         Command::Resume(args) => resume::run(args, &registry),
+        Command::Sweep(args) => sweep::run(args, &registry),
         Command::Eval(args) => eval::run(args, &registry),
         Command::Play(args) => play::run(args, &registry),
         Command::Plot(args) => plot::run(args, &registry),

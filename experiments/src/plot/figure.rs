@@ -83,12 +83,12 @@ pub(super) struct Figure {
     pub(super) notes: Vec<String>,
 }
 
-const PAD: f64 = 24.0;
+pub(super) const PAD: f64 = 24.0;
 const TITLE: f64 = 30.0;
-const TEXT: f64 = 20.0;
-const NOTE: f64 = 17.0;
+pub(super) const TEXT: f64 = 20.0;
+pub(super) const NOTE: f64 = 17.0;
 /// Height of a line of text over its size.
-const LEADING: f64 = 1.4;
+pub(super) const LEADING: f64 = 1.4;
 /// From the x-axis of a panel to the heading of the next.
 const BETWEEN: f64 = 20.0;
 /// From the x-axis to the line its labels stand on.
@@ -96,7 +96,7 @@ const X_LABELS: f64 = 28.0;
 /// Under the label of the x-axis.
 const BEFORE_NOTES: f64 = 12.0;
 /// Under the last line of text.
-const END: f64 = 14.0;
+pub(super) const END: f64 = 14.0;
 const FOOT: f64 = X_LABELS + LEADING * TEXT + BEFORE_NOTES + END;
 const SWATCH: f64 = 44.0;
 pub(super) const BAND_OPACITY: f64 = 0.22;
@@ -325,7 +325,7 @@ fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Where a range may begin after the smallest cut that helps, of at most `share` of the values.
-fn least_cut(sorted: &[f64], share: f64) -> Option<f64> {
+pub(super) fn least_cut(sorted: &[f64], share: f64) -> Option<f64> {
     (1..=5).find_map(|fifths| kept(sorted, share * f64::from(fifths) / 5.0))
 }
 
@@ -430,21 +430,21 @@ impl Frame {
 }
 
 /// Shapes so far. Positions come in units of a picture 1200 wide and leave in pixels.
-struct Page {
-    unit: f64,
-    theme: Theme,
-    shapes: Vec<Shape>,
+pub(super) struct Page {
+    pub(super) unit: f64,
+    pub(super) theme: Theme,
+    pub(super) shapes: Vec<Shape>,
 }
 
 impl Page {
-    fn scaled(&self, points: impl IntoIterator<Item = Point>) -> Vec<Point> {
+    pub(super) fn scaled(&self, points: impl IntoIterator<Item = Point>) -> Vec<Point> {
         points
             .into_iter()
             .map(|(x, y)| (x * self.unit, y * self.unit))
             .collect()
     }
 
-    fn text(&mut self, at: Point, align: Align, text: &str, size: f64, muted: bool) {
+    pub(super) fn text(&mut self, at: Point, align: Align, text: &str, size: f64, muted: bool) {
         let colour = if muted {
             self.theme.muted()
         } else {
@@ -460,7 +460,7 @@ impl Page {
         }));
     }
 
-    fn line(
+    pub(super) fn line(
         &mut self,
         points: impl IntoIterator<Item = Point>,
         width: f64,
@@ -487,7 +487,7 @@ impl Page {
     }
 
     /// Title, facts and legend; returns where they end.
-    fn header(&mut self, figure: &Figure, width: f64) -> f64 {
+    pub(super) fn header(&mut self, figure: &Figure, width: f64) -> f64 {
         let room = width - 2.0 * PAD;
         let mut y = PAD + 0.8 * TITLE;
         self.text(
@@ -714,7 +714,7 @@ fn clipped_area(outline: Vec<Point>, low: f64, high: f64) -> Vec<Point> {
 }
 
 /// Breaks a text into lines of at most `width`.
-fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
+pub(super) fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let longer = lines
@@ -730,7 +730,7 @@ fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
 }
 
 /// The text, or its beginning and an ellipsis if it is wider than `width`.
-fn clip(text: &str, size: f64, width: f64) -> String {
+pub(super) fn clip(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }

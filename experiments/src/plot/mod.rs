@@ -1,7 +1,7 @@
 //! Pictures of experiments, as PNG or SVG by the ending of the file's name.
 //!
 //! [`curve`] draws what one experiment learned, [`panels`] its loss, exploration and other numbers, [`compare`] several
-//! experiments. All three share one look (`theme`), one layout (`figure`) and one way into a file (`drawing`); the font
+//! experiments, [`sweep`] the trials of a search. All share one look (`theme`), one layout (`figure`) and one way into a file (`drawing`); the font
 //! is embedded, so a picture looks the same on every machine and needs no font library.
 //!
 //! To add a kind of picture, write a function that fills a `Figure`.
@@ -9,6 +9,7 @@
 mod axis;
 mod drawing;
 mod figure;
+mod parallel;
 mod theme;
 
 pub(crate) use drawing::png;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
+pub use parallel::sweep;
 pub use theme::Theme;
 
 use self::axis::short;
