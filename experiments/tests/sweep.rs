@@ -14,9 +14,12 @@ seeds = [1, 2]
 id = \"frozen-lake\"
 [agent]
 id = \"q-learning\"
+params = { exploration = { kind = \"epsilon-greedy\", epsilon = 0.3 } }
 [eval]
 episodes = 4
 final_episodes = 20
+[save]
+every_steps = 2_000
 ";
 
 const GRID: &str = "\
@@ -211,6 +214,7 @@ fn an_interrupted_sweep_says_how_to_go_on() {
             "sweep",
             "search.toml",
             "steps=500_000_000",
+            "save.every_steps=400_000_000",
             "eval.every_steps=400_000_000",
         ],
     )

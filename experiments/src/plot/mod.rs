@@ -922,7 +922,7 @@ mod tests {
     }
 
     /// What a look at a picture would find first.
-    fn assert_tidy(drawing: &Drawing, what: &str) {
+    pub(super) fn assert_tidy(drawing: &Drawing, what: &str) {
         let boxes = text_boxes(drawing);
         for (index, (text, a)) in boxes.iter().enumerate() {
             let (width, height) = (f64::from(drawing.width), f64::from(drawing.height));

@@ -201,10 +201,7 @@ fn drawing(sweep: &Sweep, trials: &[Trial], ranking: &Ranking, theme: Theme) -> 
             } else {
                 format!("{} each", count(config.seeds.len(), "seed"))
             },
-            format!(
-                "colour: IQM of the return after training, over {} episodes a seed",
-                config.eval.final_episodes
-            ),
+            "colour: IQM of the final greedy return".to_owned(),
         ],
         keys,
         panels: Vec::new(),
@@ -412,14 +409,7 @@ fn lay_out(figure: &Figure, axes: &[Axis], lines: &[Line], (low, high): (f64, f6
         Some(Kind::Slots(labels)) => {
             0.5 * widest(&mut labels.iter().map(String::as_str)).min(150.0)
         }
-        Some(Kind::Numbers { .. }) => {
-            let labels: Vec<Tick> = axes
-                .iter()
-                .take(1)
-                .flat_map(|axis| axis_ticks(&axis.kind))
-                .collect();
-            widest(&mut labels.iter().map(|tick| tick.label.as_str())) + 12.0
-        }
+        Some(kind @ Kind::Numbers { .. }) => left_of(kind),
         None => 0.0,
     };
     let left = PAD + first.max(20.0);
@@ -519,6 +509,14 @@ fn axis_ticks(kind: &Kind) -> Vec<Tick> {
     }
 }
 
+/// Room that the labels beside an axis of numbers need.
+fn left_of(kind: &Kind) -> f64 {
+    let labels = axis_ticks(kind).into_iter().map(|tick| tick.label);
+    labels
+        .map(|label| text_width(&label, TEXT) + 14.0)
+        .fold(0.0, f64::max)
+}
+
 fn draw_axes(page: &mut Page, axes: &[Axis], frame: &Frame) {
     let (line, bundle) = (
         page.theme.grid(),
@@ -550,7 +548,11 @@ fn label_axes(page: &mut Page, axes: &[Axis], frame: &Frame) {
         .windows(2)
         .next()
         .map_or(0.0, |pair| pair[1] - pair[0]);
-    for (axis, &x) in axes.iter().zip(&frame.xs) {
+    for (i, (axis, &x)) in axes.iter().zip(&frame.xs).enumerate() {
+        // To the labels of the next axis, and to the edge.
+        let next = axes.get(i + 1).map_or(0.0, |next| left_of(&next.kind));
+        let half = (0.5 * spacing).min(spacing - next) - 8.0;
+        let half = half.min(x - PAD).max(20.0);
         match &axis.kind {
             Kind::Slots(labels) => {
                 let (height, lines) = frame.slot(labels.len());
@@ -558,7 +560,7 @@ fn label_axes(page: &mut Page, axes: &[Axis], frame: &Frame) {
                 let every = (1.2 * TEXT / height).ceil().max(1.0) as usize;
                 for (slot, label) in labels.iter().enumerate().step_by(every) {
                     let (top, _) = frame.bundle(slot, labels.len());
-                    let label = clip(label, TEXT, (spacing - 20.0).min(2.0 * (x - PAD)).max(40.0));
+                    let label = clip(label, TEXT, 2.0 * half);
                     let room = height - lines;
                     let y = if room >= LABEL {
                         top - 0.36 * TEXT
@@ -678,4 +680,181 @@ fn curve(points: &[Point]) -> Vec<Point> {
         }));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::tests::assert_tidy;
+    use crate::stats::Interval;
+    use crate::summary::Estimate;
+    use crate::sweep::folder::Choice;
+    use crate::sweep::{Outcome, Score};
+
+    const KEYS: &str = r#"
+        agent.params.gamma = [0.9, 0.95, 0.99]
+        agent.params.learning_rate = { kind = "log-uniform", from = 1e-4, to = 1 }
+        agent.params.exploration = [{ kind = "boltzmann", temperature = 0.1 }, { kind = "epsilon-greedy", epsilon = 0.1 }]
+        env.num_envs = { kind = "integer", from = 1, to = 3 }
+    "#;
+
+    fn sweep_of(keys: &str, trials: usize) -> (Sweep, Vec<Trial>) {
+        let text = format!(
+            "search = {{ kind = \"random\", trials = {trials} }}\n\
+             config = {{ steps = 1000, env = {{ id = \"frozen-lake\" }}, agent = {{ id = \"q-learning\" }} }}\n[keys]\n{keys}"
+        );
+        let sweep = Sweep::parse(&text, "a-sweep", Path::new(""), &[]).unwrap();
+        let trials = sweep.trials(&crate::standard()).unwrap();
+        (sweep, trials)
+    }
+
+    fn finished(value: f64, steps: u64) -> Outcome {
+        Outcome::Finished(Score {
+            iqm: Estimate {
+                value,
+                interval: Some(Interval {
+                    low: value,
+                    high: value,
+                }),
+            },
+            returns: vec![(1, value)],
+            steps,
+            hint: String::new(),
+        })
+    }
+
+    fn drawn(keys: &str, values: &[f64], theme: Theme) -> Drawing {
+        let (sweep, trials) = sweep_of(keys, values.len());
+        let outcome = |&value: &f64| match value.is_finite() {
+            true => (finished(value, 1000), 0),
+            false => (Outcome::Failed("it diverged".to_owned()), 0),
+        };
+        let ranking = Ranking::new(values.iter().map(outcome).collect(), Vec::new());
+        drawing(&sweep, &trials, &ranking, theme).unwrap()
+    }
+
+    fn texts(drawing: &Drawing) -> Vec<&str> {
+        let shapes = drawing.shapes.iter();
+        shapes
+            .filter_map(|shape| match shape {
+                Shape::Text(text) => Some(text.text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_text_overlaps_or_leaves_the_picture_whatever_the_sweep() {
+        let many = "env.num_envs = [1, 2]\nenv.action_repeat = [1, 2]\nenv.time_limit = [100, 200]\n\
+                    env.params.slippery = [true, false]\neval.every_steps = [100, 1000]\n\
+                    save.every_steps = [100, 1000]\nlog_every_steps = [1000, 5]\n\
+                    agent.params.gamma = { kind = \"uniform\", from = 0.8, to = 1 }\n\
+                    agent.params.learning_rate = { kind = \"uniform\", from = 0.8, to = 1 }";
+        let long = format!(
+            "agent.params.gamma = [{}]",
+            (0..40)
+                .map(|i| format!("0.{:02}", i + 50))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        let spread: Vec<f64> = (0..30).map(|i| f64::from(i * i)).collect();
+        for theme in [Theme::Light, Theme::Dark] {
+            for (what, keys, values) in [
+                ("mixed", KEYS, &spread[..]),
+                ("one trial", KEYS, &[0.0]),
+                ("all the same", KEYS, &[-3.5; 5]),
+                ("failures", KEYS, &[1.0, f64::NAN, 2.0, f64::NAN]),
+                ("far off", KEYS, &[-1e9, -13.0, -14.0, -13.5, -13.2, -13.1]),
+                ("large", KEYS, &[1e9, -3.3e99, 123_456.789]),
+                ("nine keys", many, &spread[..]),
+                ("forty values", &long, &spread[..]),
+            ] {
+                assert_tidy(&drawn(keys, values, theme), what);
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_comes_last_and_failures_end_before_the_result() {
+        let drawing = drawn(KEYS, &[1.0, 5.0, f64::NAN, 3.0], Theme::Light);
+        let lines: Vec<(f64, Colour, usize, bool)> = drawing
+            .shapes
+            .iter()
+            .filter_map(|shape| match shape {
+                Shape::Line {
+                    points,
+                    width,
+                    colour,
+                    dash,
+                } if points.len() > 2 => Some((*width, *colour, points.len(), dash.is_some())),
+                _ => None,
+            })
+            .collect();
+        let theme = Theme::Light;
+        let whole = 4 * PIECES + 1;
+        let expected = [
+            (1.6, theme.muted(), whole - PIECES, true),
+            (2.2, theme.scale(0.0), whole, false),
+            (2.2, theme.scale(0.5), whole, false),
+            (BEST + 4.0, theme.background(), whole, false),
+            (BEST, theme.series(1), whole, false),
+        ];
+        assert_eq!(lines, expected);
+        assert!(texts(&drawing).contains(&"1 failed trial"));
+    }
+
+    #[test]
+    fn a_log_axis_has_its_powers_of_ten_in_even_steps() {
+        let labels: Vec<String> = log_ticks(1e-4, 1.0)
+            .into_iter()
+            .map(|tick| tick.label)
+            .collect();
+        assert_eq!(labels, ["0.0001", "0.001", "0.01", "0.1", "1"]);
+        for (value, expected) in [(1e-4, 0.0), (1e-3, 0.25), (0.01, 0.5), (1.0, 1.0)] {
+            assert!(
+                (share(value, 1e-4, 1.0, true) - expected).abs() < 1e-12,
+                "{value}"
+            );
+        }
+        let narrow: Vec<String> = log_ticks(0.02, 0.3)
+            .into_iter()
+            .map(|tick| tick.label)
+            .collect();
+        assert_eq!(narrow, ["0.02", "0.05", "0.1", "0.2"]);
+        assert_eq!(log_ticks(3.0, 4.0).len(), 2);
+        assert!(log_ticks(1e-30, 1e30).len() <= 12);
+    }
+
+    #[test]
+    fn halving_has_an_axis_of_steps_and_outliers_are_said() {
+        let (sweep, trials) = sweep_of(KEYS, 6);
+        let outcomes = [(9.0, 0), (8.0, 0), (1.0, 2), (7.0, 1), (-1e6, 0), (6.0, 0)];
+        let outcomes =
+            outcomes.map(|(value, rung)| (finished(value, [100, 300, 1000][rung]), rung));
+        let choice = Choice {
+            steps: 100,
+            scores: Vec::new(),
+            promoted: vec![2, 3],
+        };
+        let ranking = Ranking::new(outcomes.to_vec(), vec![choice]);
+        let drawing = drawing(&sweep, &trials, &ranking, Theme::Light).unwrap();
+        assert_tidy(&drawing, "halving");
+        let texts = texts(&drawing);
+        for text in [
+            "steps",
+            "100",
+            "300",
+            "1,000",
+            "1 trial lies below the picture, down to −1M.",
+        ] {
+            assert!(texts.contains(&text), "{text}: {texts:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_drawn_where_all_failed() {
+        let (sweep, trials) = sweep_of(KEYS, 1);
+        let ranking = Ranking::new(vec![(Outcome::Failed("why".to_owned()), 0)], Vec::new());
+        assert!(drawing(&sweep, &trials, &ranking, Theme::Light).is_err());
+    }
 }

@@ -356,8 +356,8 @@ mod tests {
         // A key that is itself called `kind`.
         let kinds = "agent.params.exploration.kind = [\"boltzmann\", \"epsilon-greedy\"]";
         let text = TEXT.replace(line, kinds);
-        let text = text.replace("\"q-learning\"", "\"q-learning\", params.exploration = {}");
-        assert_eq!(trials(&text, &[]).unwrap().len(), 2);
+        let sweep = Sweep::parse(&text, "test", Path::new(""), &[]).unwrap();
+        assert_eq!(sweep.keys[0].name, "agent.params.exploration.kind");
     }
 
     #[test]

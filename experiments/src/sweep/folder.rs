@@ -249,23 +249,31 @@ impl<'a> Folder<'a> {
                 return Ok(None);
             };
             let next = rungs.as_ref().and_then(|rungs| rungs.get(number + 1));
-            let (Some(next), Some(steps)) = (next, steps) else {
-                break;
+            let promoted = match next.zip(steps) {
+                Some((next, steps)) => {
+                    let score = |(trial, outcome): &(usize, Outcome)| {
+                        Some((*trial, outcome.score()?.iqm.value))
+                    };
+                    let scores: Vec<(usize, f64)> = ended.iter().filter_map(score).collect();
+                    let promoted = halving::best(&scores, next.trials);
+                    choices.push(Choice {
+                        steps,
+                        scores,
+                        promoted: promoted.clone(),
+                    });
+                    self.write_choices(&choices)?;
+                    promoted
+                }
+                None => Vec::new(),
             };
-            let scores: Vec<(usize, f64)> = ended
-                .iter()
-                .filter_map(|(trial, outcome)| Some((*trial, outcome.score()?.iqm.value)))
-                .collect();
-            let promoted = halving::best(&scores, next.trials);
-            left.clone_from(&promoted);
-            choices.push(Choice {
-                steps,
-                scores,
-                promoted,
-            });
-            self.write_choices(&choices)?;
+            for (trial, outcome) in ended {
+                if !promoted.contains(&trial) {
+                    outcomes[trial] = Some(outcome);
+                }
+            }
+            left = promoted;
         }
-        // Everything from the files, whether it was run just now or before.
+        // Those that were left behind before this call.
         let mut rungs_reached = vec![0; self.trials.len()];
         for (number, choice) in choices.iter().enumerate() {
             for &trial in &choice.promoted {

@@ -414,7 +414,11 @@ mod tests {
             "a sweep that goes on depends on these values"
         );
     }
-    const PINNED: [&str; 3] = ["", "", ""];
+    const PINNED: [&str; 3] = [
+        "[\"b\", 0.003478, -0.6101, 656]",
+        "[\"b\", 0.002409, -0.4267, 897]",
+        "[\"b\", 0.001453, 0.05057, 70]",
+    ];
 
     #[test]
     fn more_trials_and_more_keys_leave_the_values_that_were_there() {

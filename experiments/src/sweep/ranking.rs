@@ -102,7 +102,7 @@ impl Score {
 
 impl Ranking {
     /// Ranks trials that came out as `outcomes`, each with its rung.
-    pub(super) fn new(outcomes: Vec<(Outcome, usize)>, choices: Vec<Choice>) -> Self {
+    pub fn new(outcomes: Vec<(Outcome, usize)>, choices: Vec<Choice>) -> Self {
         let row = |(trial, (outcome, rung))| Row {
             trial,
             outcome,
