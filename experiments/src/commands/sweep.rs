@@ -97,7 +97,7 @@ fn report(
         outln!("  intervals{}", score.hint);
     }
     outln!(
-        "best {} is the luckiest too, on its own seeds; with new ones: thorndike train {} seeds={}",
+        "  {} was chosen by its own seeds, which flatters it; with new ones: thorndike train {} seeds={}",
         trials[best].config.name,
         config.display(),
         new_seeds(&trials[best].config.seeds)

@@ -141,10 +141,10 @@ fn drawing(sweep: &Sweep, trials: &[Trial], ranking: &Ranking, theme: Theme) -> 
             let mut places: Vec<Place> = given
                 .map(|((key, axis), value)| place(key, axis, value))
                 .collect();
-            if lengths.len() > 1 {
-                let steps = row.outcome.score().map(|score| score.steps);
-                let slot = lengths.iter().position(|&length| Some(length) == steps);
-                places.push(Place::Slot(slot.unwrap_or(row.rung.min(lengths.len() - 1))));
+            // A trial that failed ends at its last value.
+            if let Some(score) = row.outcome.score().filter(|_| lengths.len() > 1) {
+                let slot = lengths.iter().position(|&steps| steps == score.steps);
+                places.extend(slot.map(Place::Slot));
             }
             let share = score(row).map(|value| ((value - low) / (high - low)).clamp(0.0, 1.0));
             Line { places, share }
@@ -171,12 +171,7 @@ fn drawing(sweep: &Sweep, trials: &[Trial], ranking: &Ranking, theme: Theme) -> 
         band: false,
     };
     let mut keys = vec![key(
-        format!(
-            "best, {}: {} with {}",
-            config.name,
-            short(highest_of(best)),
-            set.join(", ")
-        ),
+        format!("best, {}: {}", config.name, short(highest_of(best))),
         theme.series(1),
         BEST,
         None,
@@ -202,6 +197,7 @@ fn drawing(sweep: &Sweep, trials: &[Trial], ranking: &Ranking, theme: Theme) -> 
                 format!("{} each", count(config.seeds.len(), "seed"))
             },
             "colour: IQM of the final greedy return".to_owned(),
+            format!("best: {}", set.join(", ")),
         ],
         keys,
         panels: Vec::new(),
@@ -407,7 +403,7 @@ fn lay_out(figure: &Figure, axes: &[Axis], lines: &[Line], (low, high): (f64, f6
     let first = match axes.first().map(|axis| &axis.kind) {
         // Labels stand over their bundles.
         Some(Kind::Slots(labels)) => {
-            0.5 * widest(&mut labels.iter().map(String::as_str)).min(150.0)
+            0.5 * widest(&mut labels.iter().map(String::as_str)).min(170.0)
         }
         Some(kind @ Kind::Numbers { .. }) => left_of(kind),
         None => 0.0,
@@ -454,8 +450,8 @@ fn lay_out(figure: &Figure, axes: &[Axis], lines: &[Line], (low, high): (f64, f6
     draw_axes(&mut page, axes, &frame);
     let paths = paths(axes, lines, &frame);
     let thin = match lines.len() {
-        ..=60 => 2.2,
-        ..=200 => 1.5,
+        0..=60 => 2.2,
+        61..=200 => 1.5,
         _ => 1.0,
     };
     // The best is the first and comes last, over all others.
@@ -558,30 +554,54 @@ fn label_axes(page: &mut Page, axes: &[Axis], frame: &Frame) {
                 let (height, lines) = frame.slot(labels.len());
                 // As many as have room over one another.
                 let every = (1.2 * TEXT / height).ceil().max(1.0) as usize;
+                // A little smaller before they are cut.
+                let widest = labels.iter().map(|label| text_width(label, TEXT));
+                let fits = 2.0 * half / widest.fold(1.0, f64::max);
+                let size = TEXT * fits.clamp(0.75, 1.0);
                 for (slot, label) in labels.iter().enumerate().step_by(every) {
                     let (top, _) = frame.bundle(slot, labels.len());
-                    let label = clip(label, TEXT, 2.0 * half);
+                    let label = cut_inside(label, size, 2.0 * half);
                     let room = height - lines;
                     let y = if room >= LABEL {
                         top - 0.36 * TEXT
                     } else {
                         top + 0.5 * lines + 0.36 * TEXT
                     };
-                    grounded(page, (x, y), Align::Centre, &label);
+                    grounded(page, (x, y), Align::Centre, &label, size);
                 }
             }
             Kind::Numbers { low, high, log, .. } => {
                 for tick in axis_ticks(&axis.kind) {
                     let y = frame.at(share(tick.value, *low, *high, *log)) + 0.36 * TEXT;
-                    grounded(page, (x - 10.0, y), Align::Right, &tick.label);
+                    grounded(page, (x - 10.0, y), Align::Right, &tick.label, TEXT);
                 }
             }
         }
     }
 }
 
-fn grounded(page: &mut Page, (x, y): Point, align: Align, label: &str) {
-    let width = text_width(label, TEXT);
+/// The text, or its beginning and its end if it is wider than `width`: values often differ in the last letters.
+fn cut_inside(text: &str, size: f64, width: f64) -> String {
+    if text_width(text, size) <= width {
+        return text.to_owned();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let kept = |kept: usize| {
+        let (head, tail) = (kept - kept / 3, kept / 3);
+        let head: String = letters[..head].iter().collect();
+        let tail: String = letters[letters.len() - tail..].iter().collect();
+        format!("{}…{}", head.trim_end(), tail.trim_start())
+    };
+    let fits = |text: &String| text_width(text, size) <= width;
+    (1..letters.len())
+        .rev()
+        .map(kept)
+        .find(fits)
+        .unwrap_or_else(|| "…".to_owned())
+}
+
+fn grounded(page: &mut Page, (x, y): Point, align: Align, label: &str, size: f64) {
+    let width = text_width(label, size);
     let left = match align {
         Align::Left => x,
         Align::Centre => x - 0.5 * width,
@@ -590,8 +610,8 @@ fn grounded(page: &mut Page, (x, y): Point, align: Align, label: &str) {
     let (left, right, top, bottom) = (
         left - 4.0,
         left + width + 4.0,
-        y - 0.9 * TEXT,
-        y + 0.25 * TEXT,
+        y - 0.9 * size,
+        y + 0.25 * size,
     );
     let points = page.scaled([(left, top), (right, top), (right, bottom), (left, bottom)]);
     page.shapes.push(Shape::Area {
@@ -599,7 +619,7 @@ fn grounded(page: &mut Page, (x, y): Point, align: Align, label: &str) {
         colour: page.theme.background(),
         opacity: 0.85,
     });
-    page.text((x, y), align, label, TEXT, false);
+    page.text((x, y), align, label, size, false);
 }
 
 /// The axis of the result: the scale of colours with its numbers.
@@ -644,13 +664,16 @@ fn paths(axes: &[Axis], lines: &[Line], frame: &Frame) -> Vec<Vec<Point>> {
         };
         let mut members = vec![0usize; slots];
         for line in lines {
-            if let Place::Slot(slot) = line.places[i] {
+            if let Some(&Place::Slot(slot)) = line.places.get(i) {
                 members[slot] += 1;
             }
         }
         let mut before = vec![0usize; slots];
         for (line, path) in lines.iter().zip(&mut paths) {
-            let y = match line.places[i] {
+            let Some(&place) = line.places.get(i) else {
+                continue;
+            };
+            let y = match place {
                 Place::At(share) => frame.at(share),
                 Place::Slot(slot) => {
                     let (top, bottom) = frame.bundle(slot, slots);
@@ -849,6 +872,17 @@ mod tests {
         ] {
             assert!(texts.contains(&text), "{text}: {texts:?}");
         }
+    }
+
+    #[test]
+    fn a_label_that_is_too_wide_keeps_both_ends() {
+        let width = text_width("epsilon-…0.5", TEXT) + 1.0;
+        assert_eq!(
+            cut_inside("epsilon-greedy 0.5", TEXT, width),
+            "epsilon-…0.5"
+        );
+        assert_eq!(cut_inside("short", TEXT, width), "short");
+        assert_eq!(cut_inside("epsilon", TEXT, 1.0), "…");
     }
 
     #[test]

@@ -330,7 +330,7 @@ impl<'a> Folder<'a> {
     }
 
     fn write_choices(&self, choices: &[Choice]) -> Result<()> {
-        write_whole(&self.dir.join(RUNGS), &serde_json::to_vec_pretty(choices)?)
+        write_whole(&self.dir.join(RUNGS), &serde_json::to_vec(choices)?)
     }
 
     /// Trains `trials` until `steps`, and says how each came out; `None` if it was stopped.
@@ -614,4 +614,140 @@ fn ours(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use thorndike_core::prelude::*;
+
+    /// Counts the steps of an episode, and panics at the one that its fuse says; 0: never.
+    struct Bomb {
+        fuse: u32,
+        steps_made: Arc<AtomicU64>,
+    }
+
+    impl Env for Bomb {
+        type State = u32;
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn time_limit(&self) -> Option<u32> {
+            Some(10)
+        }
+        fn reset(&self, _: &mut Rng) -> u32 {
+            0
+        }
+        fn step(&self, steps: &mut u32, action: usize, _: &mut Rng) -> Step {
+            self.steps_made.fetch_add(1, Ordering::Relaxed);
+            *steps += 1;
+            assert_ne!(*steps, self.fuse, "it went off");
+            Step::running(action as f32)
+        }
+        fn observe(&self, steps: &u32, obs: &mut [i32]) {
+            obs[0] = (*steps % 2) as i32;
+        }
+    }
+
+    type Params = std::collections::BTreeMap<String, u32>;
+
+    fn registry() -> (Registry, Arc<AtomicU64>) {
+        let steps_made = Arc::new(AtomicU64::new(0));
+        let counter = steps_made.clone();
+        let bomb = move |params: &Params| {
+            Ok(Bomb {
+                fuse: params.get("fuse").copied().unwrap_or(0),
+                steps_made: counter.clone(),
+            })
+        };
+        (crate::standard().env("bomb", bomb), steps_made)
+    }
+
+    const TEXT: &str = r#"
+        search = { kind = "grid" }
+        [config]
+        steps = 200
+        seeds = [1, 2]
+        env = { id = "bomb" }
+        agent = { id = "q-learning" }
+        eval = { every_steps = 100, episodes = 1, final_episodes = 1 }
+        [keys]
+        env.params.fuse = [0, 5, 99]
+    "#;
+
+    #[test]
+    fn a_trial_that_fails_keeps_its_reason_and_is_not_tried_again() {
+        let (registry, steps_made) = registry();
+        let results = tempfile::tempdir().unwrap();
+        let sweep = Sweep::parse(TEXT, "bombs", Path::new(""), &[]).unwrap();
+        let trials = sweep.trials(&registry).unwrap();
+        let plan = Plan::new(&sweep, &trials, &registry, Some(2)).unwrap();
+        let folder = Folder::claim(&sweep, &trials, results.path(), false).unwrap();
+        let go = || {
+            folder
+                .run(&plan, &registry, &AtomicBool::new(false))
+                .unwrap()
+                .unwrap()
+        };
+        let ranking = go();
+        let order: Vec<usize> = ranking.rows.iter().map(|row| row.trial).collect();
+        assert_eq!(order, [0, 2, 1], "two are as good, and one failed");
+        let Outcome::Failed(why) = &ranking.rows[2].outcome else {
+            panic!("{ranking:?}")
+        };
+        let expected = "seed 1: the environment or the agent panicked at environment step 0: ";
+        assert!(
+            why.starts_with(expected) && why.ends_with("it went off left: 5 right: 5"),
+            "{why}"
+        );
+        let before = steps_made.load(Ordering::Relaxed);
+        assert_eq!(go(), ranking);
+        assert_eq!(
+            steps_made.load(Ordering::Relaxed),
+            before,
+            "something was run again"
+        );
+    }
+
+    #[test]
+    fn what_is_not_the_fault_of_a_trial_ends_the_sweep_which_then_goes_on() {
+        let (registry, _) = registry();
+        let results = tempfile::tempdir().unwrap();
+        let sweep = Sweep::parse(TEXT, "bombs", Path::new(""), &[]).unwrap();
+        let trials = sweep.trials(&registry).unwrap();
+        let plan = Plan::new(&sweep, &trials, &registry, Some(1)).unwrap();
+        let folder = Folder::claim(&sweep, &trials, results.path(), false).unwrap();
+        let go = || folder.run(&plan, &registry, &AtomicBool::new(false));
+        // A file where a folder should be.
+        let blocked = folder.trial_dir(2);
+        fs::write(&blocked, "").unwrap();
+        let error = format!("{:#}", go().unwrap_err());
+        assert!(error.contains("trial-002"), "{error}");
+        fs::remove_file(&blocked).unwrap();
+        assert_eq!(go().unwrap().unwrap().rows.len(), 3);
+    }
+
+    #[test]
+    fn a_sweep_that_is_told_to_stop_says_so() {
+        let (registry, steps_made) = registry();
+        let results = tempfile::tempdir().unwrap();
+        let sweep = Sweep::parse(TEXT, "bombs", Path::new(""), &[]).unwrap();
+        let trials = sweep.trials(&registry).unwrap();
+        let plan = Plan::new(&sweep, &trials, &registry, None).unwrap();
+        let folder = Folder::claim(&sweep, &trials, results.path(), false).unwrap();
+        assert_eq!(
+            folder
+                .run(&plan, &registry, &AtomicBool::new(true))
+                .unwrap(),
+            None
+        );
+        assert_eq!(steps_made.load(Ordering::Relaxed), 0);
+    }
 }

@@ -260,6 +260,8 @@ pub fn short_value(key: &Key, value: &toml::Value) -> String {
     match &telling[..] {
         [] => plain(value),
         [(_, value)] => value.clone(),
+        // Such as an exploration with its one parameter.
+        [(key, kind), (_, value)] if key == "kind" => format!("{kind} {value}"),
         several => {
             let pair = |(key, value): &&(String, String)| match key.as_str() {
                 "kind" => value.clone(),
@@ -510,10 +512,12 @@ mod tests {
             "exploration",
             r#"[{ kind = "boltzmann", temperature = 0.5 }, { kind = "epsilon-greedy", epsilon = 0.1 }]"#,
         );
-        assert_eq!(
-            shown(&explore),
-            ["boltzmann temperature 0.5", "epsilon-greedy epsilon 0.1"]
+        assert_eq!(shown(&explore), ["boltzmann 0.5", "epsilon-greedy 0.1"]);
+        let optimizer = key(
+            "optimizer",
+            r#"[{ kind = "sgd" }, { kind = "rms", a = 1, b = 2 }]"#,
         );
+        assert_eq!(shown(&optimizer), ["sgd", "rms a 1 b 2"]);
         assert_eq!(
             shown(&key("a", r#"["text", 1e-4, 3, true]"#)),
             ["text", "0.0001", "3", "true"]

@@ -1,6 +1,6 @@
 //! Search over the keys of a configuration: many trials from one small file, each an ordinary experiment.
 //!
-//! [`file`] reads the sweep file and makes its trials, [`keys`] are the values that a key may take, [`halving`] decides
+//! [`mod@file`] reads the sweep file and makes its trials, [`keys`] are the values that a key may take, [`halving`] decides
 //! which trials are given more steps, [`folder`] runs them and resumes what was interrupted, [`ranking`] says what came
 //! of it. To add a way to search, add an arm to [`Search`] and draw its trials in [`Sweep::trials`].
 //!
