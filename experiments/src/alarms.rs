@@ -41,11 +41,14 @@ impl Plan {
     }
 }
 
+/// What is alarming in a run, if it is.
+type Check<'a> = dyn Fn(&SeedRun) -> Option<String> + 'a;
+
 /// A sentence for each alarm, with the seeds that raise it.
 pub fn alarms(experiment: &Experiment, plan: Plan) -> Vec<String> {
     // The return that counts as a success, where there is one.
     let goal = experiment.lines.first().map(|line| line.value);
-    let checks: [(&str, &dyn Fn(&SeedRun) -> Option<String>); 4] = [
+    let checks: [(&str, &Check<'_>); 4] = [
         ("the greedy policy takes one action only", &|run| {
             one_action(run, goal)
         }),

@@ -177,10 +177,15 @@ impl Config {
         overrides: &[String],
         registry: &Registry,
     ) -> anyhow::Result<Self> {
-        let mut table: toml::Table = text.parse().map_err(|e| at_line(text, &e))?;
-        for text in overrides {
-            apply_override(&mut table, text)?;
-        }
+        Self::from_table(table(text, overrides)?, name, registry)
+    }
+
+    /// As [`parse`](Config::parse), from a table that was read before.
+    pub(crate) fn from_table(
+        mut table: toml::Table,
+        name: &str,
+        registry: &Registry,
+    ) -> anyhow::Result<Self> {
         whole_floats_to_integers(&mut table);
         let env_has_keys = table.get("env").is_some_and(toml::Value::is_table);
         let value = serde_json::to_value(table)?;
@@ -198,11 +203,7 @@ impl Config {
     }
 
     fn resolve(&mut self, registry: &Registry) -> anyhow::Result<()> {
-        let name = &self.name;
-        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-        if !name.chars().all(plain) || name.starts_with('.') {
-            bail!("name: {name:?} is no name for a folder; use letters, digits, '-', '_' and '.'");
-        }
+        check_name(&self.name)?;
         check_range("steps", self.steps, 1..=1 << 53)?;
         if self.seeds.is_empty() {
             bail!("seeds: give at least one, such as [1, 2, 3]");
@@ -318,7 +319,7 @@ fn whole_floats_to_integers(table: &mut toml::Table) {
     }
 }
 
-fn whole_float_to_integer(value: &mut toml::Value) {
+pub(crate) fn whole_float_to_integer(value: &mut toml::Value) {
     /// Above it floats leave integers out.
     const EXACT: f64 = (1_u64 << 53) as f64;
     if let toml::Value::Float(x) = *value
@@ -327,6 +328,24 @@ fn whole_float_to_integer(value: &mut toml::Value) {
     {
         *value = toml::Value::Integer(x as i64);
     }
+}
+
+/// Refuses a name that is none for a folder.
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if !name.chars().all(plain) || name.starts_with('.') {
+        bail!("name: {name:?} is no name for a folder; use letters, digits, '-', '_' and '.'");
+    }
+    Ok(())
+}
+
+/// Reads TOML and applies `overrides` to it; nothing is filled in or checked yet.
+pub(crate) fn table(text: &str, overrides: &[String]) -> anyhow::Result<toml::Table> {
+    let mut table: toml::Table = text.parse().map_err(|e| at_line(text, &e))?;
+    for text in overrides {
+        apply_override(&mut table, text)?;
+    }
+    Ok(table)
 }
 
 /// Sets one dotted key. A value that is no TOML value is taken as text: `env.id=taxi`.
@@ -344,10 +363,19 @@ fn apply_override(table: &mut toml::Table, text: &str) -> anyhow::Result<()> {
         parsed if key == "name" && !parsed.is_str() => toml::Value::String(value.to_owned()),
         parsed => parsed,
     };
+    set_key(table, key, value)
+}
+
+/// Sets one dotted key; tables on the way to it are made where there are none.
+pub(crate) fn set_key(
+    table: &mut toml::Table,
+    key: &str,
+    value: toml::Value,
+) -> anyhow::Result<()> {
     let mut path: Vec<&str> = key.split('.').collect();
     let last = path.pop().unwrap_or_default();
     if last.is_empty() || path.iter().any(|part| part.is_empty()) {
-        bail!("{text:?} is no override; write key=value, such as agent.params.gamma=0.95");
+        bail!("{key:?} is no key; write one such as agent.params.gamma");
     }
     let mut table = table;
     for part in path {

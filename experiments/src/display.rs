@@ -1,9 +1,10 @@
 //! What a person sees while seeds run: a bar each on a terminal, plain lines elsewhere.
 
+use std::fmt::Write;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use thorndike_core::EnvSteps;
 
 use crate::run::Progress;
@@ -61,6 +62,64 @@ impl Display {
             bar,
             evaluated: None,
             last_line: Instant::now(),
+        }
+    }
+}
+
+/// All trials of a sweep: a line for each that has ended, and on a terminal one bar for all that is left.
+#[derive(Debug)]
+pub(crate) struct SweepDisplay {
+    bar: Option<ProgressBar>,
+}
+
+impl SweepDisplay {
+    pub(crate) fn new() -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(5);
+            let style = ProgressStyle::with_template(
+                "{bar:32.cyan/dim} {percent:>3} %  {per_sec}  {eta} left",
+            )
+            .expect("the template is a constant")
+            .with_key("per_sec", |state: &ProgressState, out: &mut dyn Write| {
+                // What cannot be written is not shown.
+                let _ = write!(out, "{} steps/s", thousands(state.per_sec() as u64));
+            })
+            .with_key("eta", |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{}", duration(state.eta().as_secs_f64()));
+            })
+            .progress_chars("━━─");
+            ProgressBar::with_draw_target(Some(0), target).with_style(style)
+        });
+        Self { bar }
+    }
+
+    /// `steps` environment steps are to be made, of all seeds together.
+    pub(crate) fn begin(&self, steps: EnvSteps) {
+        if let Some(bar) = &self.bar {
+            bar.reset();
+            bar.set_length(steps);
+        }
+    }
+
+    /// So many of them were made.
+    pub(crate) fn advance(&self, steps: EnvSteps) {
+        if let Some(bar) = &self.bar {
+            bar.inc(steps);
+        }
+    }
+
+    /// A line above the bar.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// All were made, or it was stopped.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

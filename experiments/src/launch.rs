@@ -19,6 +19,8 @@ use crate::{machine, runs};
 
 /// The resolved configuration, below the folder of an experiment.
 pub const CONFIG: &str = "config.toml";
+/// The description of a sweep, below its folder.
+pub(crate) const SWEEP: &str = "sweep.toml";
 const LOCK: &str = ".lock";
 
 /// An experiment whose folder is held against other processes.
@@ -76,14 +78,7 @@ impl Plan {
         let cores = available_parallelism().map_or(1, usize::from);
         let jobs = jobs.unwrap_or(cores).clamp(1, config.seeds.len());
         let bytes = trainer.agent().memory();
-        let all = bytes.saturating_mul(jobs as u64);
-        if let Some(free) = available().filter(|&free| all > free) {
-            bail!(
-                "{jobs} seeds at a time would hold {}; {} are available: give fewer --jobs or a smaller replay",
-                human(all),
-                human(free)
-            );
-        }
+        check_memory(bytes, jobs)?;
         Ok(Self {
             spec,
             agent: trainer.agent().describe(),
@@ -126,6 +121,50 @@ impl Plan {
     }
 }
 
+/// Refuses to hold `bytes` in each of `jobs` runs at a time if there is not as much.
+pub(crate) fn check_memory(bytes: u64, jobs: usize) -> Result<()> {
+    let all = bytes.saturating_mul(jobs as u64);
+    if let Some(free) = available().filter(|&free| all > free) {
+        bail!(
+            "{jobs} seeds at a time would hold {}; {} are available: give fewer --jobs or a smaller replay",
+            human(all),
+            human(free)
+        );
+    }
+    Ok(())
+}
+
+/// Does `work` for each item in their order, `jobs` at a time on threads of their own.
+///
+/// # Panics
+/// If `work` does.
+pub(crate) fn side_by_side<T: Sync>(items: &[T], jobs: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    crossbeam::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, items.len().max(1)) {
+            scope.spawn(|_| {
+                // The number of a thread's own: what was set in the one that starts this does not hold here.
+                #[cfg(feature = "torch")]
+                thorndike_nets::use_threads(1);
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(item);
+                }
+            });
+        }
+    })
+    .expect("panics of environments and agents are caught where they happen");
+}
+
+/// `config` for one of `jobs` runs at a time. Side by side they take the cores; more threads for the environments of
+/// one would only get into the way of the others.
+pub(crate) fn among(jobs: usize, config: &Config) -> Config {
+    let mut config = config.clone();
+    if jobs > 1 {
+        config.env.options.threads.get_or_insert(1);
+    }
+    config
+}
+
 impl Experiment {
     /// Makes the folder of a new experiment below `results`.
     ///
@@ -133,16 +172,7 @@ impl Experiment {
     /// If the folder holds another run and `force` is not given, or cannot be written; nothing is left behind then.
     pub fn create(config: Config, results: &Path, force: bool) -> Result<Self> {
         let dir = results.join(&config.name);
-        let made = make_dirs(&dir)?;
-        let created = Self::claim(&config, &dir, force);
-        if created.is_err() {
-            // Only folders that this call made, and only if they are empty: the error is what matters.
-            for dir in made.iter().rev() {
-                let _ = fs::remove_file(dir.join(LOCK));
-                let _ = fs::remove_dir(dir);
-            }
-        }
-        let lock = created?;
+        let (lock, ()) = new_folder(&dir, |dir| Self::claim(&config, dir, force))?;
         Ok(Self {
             config,
             dir,
@@ -150,8 +180,7 @@ impl Experiment {
         })
     }
 
-    fn claim(config: &Config, dir: &Path, force: bool) -> Result<File> {
-        let lock = lock(dir)?;
+    fn claim(config: &Config, dir: &Path, force: bool) -> Result<()> {
         let old = runs::seed_folders(dir)?;
         if !old.is_empty() && !force {
             bail!(
@@ -160,13 +189,35 @@ impl Experiment {
                 dir.display()
             );
         }
+        if dir.join(SWEEP).is_file() {
+            bail!(
+                "{} holds a sweep; give the run another name, such as name={}-2",
+                dir.display(),
+                config.name
+            );
+        }
         let text = config.to_toml()?;
         write_whole(&dir.join(CONFIG), text.as_bytes())?;
         machine::started(dir)?;
         for folder in old {
             fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
         }
-        Ok(lock)
+        Ok(())
+    }
+
+    /// Begins an experiment in `dir`, or goes on with the same one there, perhaps with more steps.
+    ///
+    /// # Errors
+    /// If the folder is in use or cannot be written.
+    pub(crate) fn begin_or_go_on(config: Config, dir: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        let lock = lock(&dir)?;
+        write_whole(&dir.join(CONFIG), config.to_toml()?.as_bytes())?;
+        Ok(Self {
+            config,
+            dir,
+            _lock: lock,
+        })
     }
 
     /// Opens the folder of an experiment that was started before, to go on with it. `overrides` may give it more
@@ -230,34 +281,16 @@ impl Experiment {
     pub fn run(&self, registry: &Registry, jobs: usize, stop: &AtomicBool) -> Outcome {
         let display = Display::new(self.config.steps, &self.config.seeds);
         let outcome = Mutex::new(Outcome::default());
-        let next = AtomicUsize::new(0);
-        let jobs = jobs.clamp(1, self.config.seeds.len());
-        let mut config = self.config.clone();
-        if jobs > 1 {
-            // Seeds side by side take the cores; environments of one seed would only get into their way.
-            config.env.options.threads.get_or_insert(1);
-        }
-        crossbeam::thread::scope(|scope| {
-            for _ in 0..jobs {
-                scope.spawn(|_| {
-                    // The number of a thread's own: what was set in the one that starts this does not hold here.
-                    #[cfg(feature = "torch")]
-                    thorndike_nets::use_threads(1);
-                    while let Some(&seed) =
-                        self.config.seeds.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        let result = self.run_seed(&config, seed, registry, &display, stop);
-                        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                        match result {
-                            Ok(Halt::Finished) => outcome.finished.push(seed),
-                            Ok(Halt::Stopped) => outcome.stopped.push(seed),
-                            Err(failure) => outcome.failed.push(failure),
-                        }
-                    }
-                });
+        let config = among(jobs.min(self.config.seeds.len()), &self.config);
+        side_by_side(&self.config.seeds, jobs, |&seed| {
+            let result = self.run_seed(&config, seed, registry, &display, stop);
+            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok(Halt::Finished) => outcome.finished.push(seed),
+                Ok(Halt::Stopped) => outcome.stopped.push(seed),
+                Err(failure) => outcome.failed.push(failure),
             }
-        })
-        .expect("panics of environments and agents are caught where they happen");
+        });
         let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome.finished.sort_unstable();
         outcome.stopped.sort_unstable();
@@ -341,6 +374,24 @@ fn lengthen(
         );
     }
     Ok(config)
+}
+
+/// Makes `dir`, holds it against other processes and does `claim` in it; if that fails, leaves no folder that was not
+/// there before.
+pub(crate) fn new_folder<T>(
+    dir: &Path,
+    claim: impl FnOnce(&Path) -> Result<T>,
+) -> Result<(File, T)> {
+    let made = make_dirs(dir)?;
+    let claimed = lock(dir).and_then(|lock| Ok((lock, claim(dir)?)));
+    if claimed.is_err() {
+        // Only folders that this call made, and only if they are empty: the error is what matters.
+        for dir in made.iter().rev() {
+            let _ = fs::remove_file(dir.join(LOCK));
+            let _ = fs::remove_dir(dir);
+        }
+    }
+    claimed
 }
 
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.

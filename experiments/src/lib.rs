@@ -31,6 +31,7 @@ mod signal;
 mod sink;
 pub mod stats;
 pub mod summary;
+pub mod sweep;
 pub mod text;
 
 pub use commands::main;

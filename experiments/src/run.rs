@@ -325,7 +325,7 @@ fn settings(config: &Config) -> serde_json::Value {
 }
 
 /// The dotted key of the first value that `old` has and `new` has not, or has otherwise, or the other way round.
-fn difference(old: &serde_json::Value, new: &serde_json::Value) -> Option<String> {
+pub(crate) fn difference(old: &serde_json::Value, new: &serde_json::Value) -> Option<String> {
     let (old, new) = (old.as_object()?, new.as_object()?);
     let mut keys = old.keys().chain(new.keys());
     let key = keys.find(|&key| old.get(key) != new.get(key))?;

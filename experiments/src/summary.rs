@@ -221,9 +221,9 @@ pub fn table(summaries: &[Summary]) -> String {
         "worst to best seed",
         "regret",
     ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    let mut rows = vec![header.map(str::to_owned)];
     for summary in summaries {
-        rows.push(vec![
+        rows.push([
             summary.name.clone(),
             if several_envs {
                 summary.env.clone()
@@ -248,18 +248,16 @@ pub fn table(summaries: &[Summary]) -> String {
     markdown(&rows)
 }
 
-/// A table in Markdown that also reads well in a terminal: the header, then the other rows. Columns without an entry are
-/// left out.
-pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
-    // A pipe would end the cell.
-    let cell = |row: &Vec<String>, column: usize| row[column].replace('|', "¦");
-    let shown: Vec<(usize, usize)> = (0..rows[0].len())
-        .filter(|&column| rows[1..].iter().any(|row| !row[column].is_empty()))
+/// Rows of equal length, the header first, as a Markdown table that lines up. Columns without an entry are left out.
+pub(crate) fn markdown<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let columns = rows.first().map_or(0, |header| header.as_ref().len());
+    let shown: Vec<(usize, usize)> = (0..columns)
+        .filter(|&column| rows[1..].iter().any(|row| !row.as_ref()[column].is_empty()))
         .map(|column| {
             (
                 column,
                 rows.iter()
-                    .map(|row| cell(row, column).chars().count())
+                    .map(|row| row.as_ref()[column].chars().count())
                     .max()
                     .unwrap_or(0),
             )
@@ -268,7 +266,7 @@ pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
         for &(column, width) in &shown {
-            text += &format!("| {:<width$} ", cell(row, column));
+            text += &format!("| {:<width$} ", row.as_ref()[column].replace('|', "¦"));
         }
         text += "|\n";
         if index == 0 {

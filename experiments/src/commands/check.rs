@@ -4,14 +4,16 @@ use thorndike_core::{EnvOptions, Error, Registry, Result, Seeds, check_random_pl
 
 use super::Outcome;
 use super::out::{out, outln};
+use super::sweep::prepare;
 use crate::caught::caught;
 use crate::config::Config;
 use crate::launch::Plan;
+use crate::sweep::Sweep;
 
 /// Build everything a configuration names, try the environment, print shapes, parameters and memory, and stop
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Configuration file
+    /// Configuration file, or the file of a sweep
     config: PathBuf,
     /// Overrides, such as agent.params.gamma=0.95
     #[arg(value_name = "KEY=VALUE")]
@@ -22,6 +24,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
+    if Sweep::is_at(&args.config) {
+        return check_sweep(&args, registry);
+    }
     let config = Config::load(&args.config, &args.overrides, registry)?;
     let plan = Plan::new(&config, registry, None)?;
     play_a_little(&config, registry)?;
@@ -33,6 +38,19 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     for line in plan.agent.lines() {
         outln!("  {line}");
     }
+    outln!("ok");
+    Ok(())
+}
+
+/// Builds every trial; lists them where `--resolved` asks for all that follows from the file.
+fn check_sweep(args: &Args, registry: &Registry) -> Outcome {
+    let (sweep, trials, plan) = prepare(&args.config, &args.overrides, registry, None)?;
+    play_a_little(&trials[0].config, registry)?;
+    if args.resolved {
+        out!("{}", toml::to_string(&sweep.to_toml()?)?);
+        return Ok(());
+    }
+    outln!("{plan}");
     outln!("ok");
     Ok(())
 }

@@ -14,6 +14,7 @@ mod play;
 mod plot;
 mod report;
 mod resume;
+mod sweep;
 mod train;
 
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use anyhow::Error;
 use clap::{Parser, Subcommand};
 use thorndike_core::Registry;
 
-/// Reinforcement-learning experiments: train, resume, evaluate, plot and compare.
+/// Reinforcement-learning experiments: train, resume, sweep, evaluate, plot and compare.
 #[derive(Debug, Parser)]
 #[command(
     name = "thorndike",
@@ -39,6 +40,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Resume(resume::Args),
+    Sweep(sweep::Args),
     Eval(eval::Args),
     Play(play::Args),
     Plot(plot::Args),
@@ -85,6 +87,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let outcome = match cli.command {
         Command::Train(args) => train::run(args, &registry),
         Command::Resume(args) => resume::run(args, &registry),
+        Command::Sweep(args) => sweep::run(args, &registry),
         Command::Eval(args) => eval::run(args, &registry),
         Command::Play(args) => play::run(args, &registry),
         Command::Plot(args) => plot::run(args, &registry),

@@ -338,7 +338,7 @@ pub(super) fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Where a range may begin after the smallest cut that helps, of at most `share` of the values.
-fn least_cut(sorted: &[f64], share: f64) -> Option<f64> {
+pub(super) fn least_cut(sorted: &[f64], share: f64) -> Option<f64> {
     (1..=5).find_map(|fifths| kept(sorted, share * f64::from(fifths) / 5.0))
 }
 
@@ -447,9 +447,9 @@ impl Frame {
 /// Shapes so far. Positions come in units of a picture 1200 wide and leave in pixels.
 pub(super) struct Page {
     width: u32,
-    unit: f64,
+    pub(super) unit: f64,
     theme: Theme,
-    shapes: Vec<Shape>,
+    pub(super) shapes: Vec<Shape>,
 }
 
 impl Page {
@@ -486,7 +486,7 @@ impl Page {
         });
     }
 
-    fn scaled(&self, points: impl IntoIterator<Item = Point>) -> Vec<Point> {
+    pub(super) fn scaled(&self, points: impl IntoIterator<Item = Point>) -> Vec<Point> {
         points
             .into_iter()
             .map(|(x, y)| (x * self.unit, y * self.unit))

@@ -1,7 +1,7 @@
 //! Pictures of experiments, as PNG or SVG by the ending of the file's name.
 //!
 //! [`curve`] draws what one experiment learned, [`panels`] its loss, exploration and other numbers, [`compare`] several
-//! experiments. All three share one look (`theme`), one layout (`figure`) and one way into a file (`drawing`); the font
+//! experiments, [`sweep`] the trials of a search. All share one look (`theme`), one layout (`figure`) and one way into a file (`drawing`); the font
 //! is embedded, so a picture looks the same on every machine and needs no font library.
 //!
 //! To add a kind of picture, write a function that fills a `Figure`.
@@ -10,6 +10,7 @@ mod axis;
 mod drawing;
 mod figure;
 mod inline;
+mod parallel;
 mod rows;
 mod theme;
 
@@ -21,6 +22,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
+pub use parallel::sweep;
 pub use theme::Theme;
 
 use self::axis::short;
@@ -1258,7 +1260,7 @@ mod tests {
     }
 
     /// What a look at a picture would find first.
-    fn assert_tidy(drawing: &Drawing, what: &str) {
+    pub(super) fn assert_tidy(drawing: &Drawing, what: &str) {
         let boxes = text_boxes(drawing);
         for (index, (text, a)) in boxes.iter().enumerate() {
             let (width, height) = (f64::from(drawing.width), f64::from(drawing.height));

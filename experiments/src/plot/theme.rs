@@ -60,6 +60,37 @@ impl Theme {
         colour.over(self.background(), share)
     }
 
+    /// Colour of a value that is `share` of the way from the lowest to the highest: the higher, the farther from the
+    /// background. Order is told by lightness alone, so it is seen with every kind of colour blindness.
+    ///
+    /// # Reference
+    /// Harrower, Brewer, *ColorBrewer.org: An Online Tool for Selecting Colour Schemes for Maps*, 2003, scheme YlGnBu,
+    /// which they mark as safe for the colour-blind. Deviations: without the steps that are too near to the background,
+    /// mixed between the others.
+    pub(super) fn scale(self, share: f64) -> Colour {
+        const LIGHT: [Colour; 6] = [
+            Colour(0xC7, 0xE9, 0xB4),
+            Colour(0x7F, 0xCD, 0xBB),
+            Colour(0x41, 0xB6, 0xC4),
+            Colour(0x1D, 0x91, 0xC0),
+            Colour(0x22, 0x5E, 0xA8),
+            Colour(0x0C, 0x2C, 0x84),
+        ];
+        const DARK: [Colour; 6] = [
+            Colour(0x22, 0x5E, 0xA8),
+            Colour(0x1D, 0x91, 0xC0),
+            Colour(0x41, 0xB6, 0xC4),
+            Colour(0x7F, 0xCD, 0xBB),
+            Colour(0xC7, 0xE9, 0xB4),
+            Colour(0xFF, 0xFF, 0xD9),
+        ];
+        let steps = if self == Self::Light { LIGHT } else { DARK };
+        let last = steps.len() - 1;
+        let place = share.clamp(0.0, 1.0) * last as f64;
+        let below = (place as usize).min(last - 1);
+        steps[below + 1].over(steps[below], place - below as f64)
+    }
+
     /// Colour of the `index`-th experiment, told apart by every common kind of colour blindness.
     ///
     /// # Reference
@@ -87,6 +118,33 @@ impl Theme {
         match self {
             Self::Light => LIGHT[index % LIGHT.len()],
             Self::Dark => DARK[index % DARK.len()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance of WCAG 2, of linear light.
+    fn luminance(Colour(r, g, b): Colour) -> f64 {
+        let linear = |v: u8| match f64::from(v) / 255.0 {
+            v if v <= 0.040_45 => v / 12.92,
+            v => ((v + 0.055) / 1.055).powf(2.4),
+        };
+        0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+    }
+
+    #[test]
+    fn a_higher_value_is_always_farther_from_the_background() {
+        for theme in [Theme::Light, Theme::Dark] {
+            let ground = luminance(theme.background());
+            let away = |share: f64| (luminance(theme.scale(share)) - ground).abs();
+            for step in 0..100 {
+                let share = f64::from(step) / 100.0;
+                assert!(away(share + 0.01) > away(share), "{theme:?} at {share}");
+            }
+            assert!(away(0.0) > 0.05 && away(1.0) > 0.8, "{theme:?}");
         }
     }
 }
