@@ -203,10 +203,7 @@ impl Comparison {
             let Some(env) = scales.iter().position(|scale| scale.env == experiment.env) else {
                 continue;
             };
-            let name = match several {
-                true => name_of(&experiment.name, &experiment.env),
-                false => &experiment.name,
-            };
+            let name = experiment.algorithm(several);
             let at = algorithms
                 .iter()
                 .position(|a| a.name == name && a.scores[env].is_empty());
@@ -273,14 +270,6 @@ fn usable(experiment: &Experiment, window: usize) -> Vec<f64> {
     let mut results = results(experiment, window).1;
     results.retain(|&result| counts(result));
     results
-}
-
-/// The name of an experiment without that of its environment.
-fn name_of<'a>(experiment: &'a str, env: &str) -> &'a str {
-    let rest = experiment
-        .strip_prefix(env)
-        .and_then(|rest| rest.strip_prefix('-'));
-    rest.filter(|rest| !rest.is_empty()).unwrap_or(experiment)
 }
 
 impl Aggregate {
@@ -607,12 +596,5 @@ mod tests {
         correct(&mut pairs);
         // 3 x 0.01, 2 x 0.03, and 0.04 not below the one before.
         assert_eq!(pairs.map(|pair| pair.p_corrected), [0.06, 0.03, 0.06]);
-    }
-
-    #[test]
-    fn the_environment_goes_out_of_a_name() {
-        assert_eq!(name_of("cart-pole-dqn-zoo", "cart-pole"), "dqn-zoo");
-        assert_eq!(name_of("cart-pole", "cart-pole"), "cart-pole");
-        assert_eq!(name_of("mine", "cart-pole"), "mine");
     }
 }

@@ -218,6 +218,14 @@ impl Experiment {
         Ok(experiment)
     }
 
+    /// What it is a run of: its name, without that of its environment if there are several to be told apart.
+    pub(crate) fn algorithm(&self, several_envs: bool) -> &str {
+        let rest = self.name.strip_prefix(&self.env);
+        let rest = rest.and_then(|rest| rest.strip_prefix('-'));
+        rest.filter(|rest| several_envs && !rest.is_empty())
+            .unwrap_or(&self.name)
+    }
+
     /// The return of an optimal policy, if it is known.
     pub fn optimum(&self) -> Option<f64> {
         self.lines
@@ -609,6 +617,19 @@ mod tests {
         assert_eq!(run.evaluations[0].lengths, [5, 6]);
         assert_eq!(run.evaluations[0].only_action, Some(2));
         assert_eq!((run.seed, run.last_step, run.finished), (7, 50, true));
+    }
+
+    #[test]
+    fn the_environment_goes_out_of_a_name_where_there_are_several() {
+        let named = |name: &str| Experiment {
+            name: name.to_owned(),
+            env: "cart-pole".to_owned(),
+            ..Experiment::default()
+        };
+        assert_eq!(named("cart-pole-dqn-zoo").algorithm(true), "dqn-zoo");
+        assert_eq!(named("cart-pole-dqn").algorithm(false), "cart-pole-dqn");
+        assert_eq!(named("cart-pole").algorithm(true), "cart-pole");
+        assert_eq!(named("mine").algorithm(true), "mine");
     }
 
     #[test]

@@ -759,7 +759,21 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
     let mut keys = Vec::new();
     let mut panels: Vec<(&str, Panel)> = Vec::new();
     let mut seeds = Vec::new();
-    for (index, experiment) in experiments.iter().enumerate() {
+    let several = experiments
+        .windows(2)
+        .any(|pair| pair[0].env != pair[1].env);
+    // One colour for an algorithm in all its environments.
+    let mut algorithms: Vec<(&str, Vec<&str>)> = Vec::new();
+    for experiment in experiments {
+        let (name, env) = (experiment.algorithm(several), &*experiment.env);
+        let known = algorithms
+            .iter()
+            .position(|(other, envs)| *other == name && !envs.contains(&env));
+        let index = known.unwrap_or_else(|| {
+            algorithms.push((name, Vec::new()));
+            algorithms.len() - 1
+        });
+        algorithms[index].1.push(env);
         let returns = returns(experiment, options)?;
         notes.extend(
             returns
@@ -785,18 +799,19 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
                 count(window, "episode")
             )
         };
-        let label = format!(
-            "{} ({}{kind})",
-            experiment.name,
-            count(returns.curves.len(), "seed")
-        );
-        keys.push(Key {
-            label,
-            colour,
-            width: THICK,
-            dash,
-            band: returns.curves.len() > 1,
-        });
+        let label = format!("{name} ({}{kind})", count(returns.curves.len(), "seed"));
+        if known.is_none() {
+            keys.push(Key {
+                label,
+                colour,
+                width: THICK,
+                dash,
+                band: returns.curves.len() > 1,
+            });
+        } else if keys[index].label != label {
+            // Of other numbers of seeds or episodes: what the table says of each.
+            name.clone_into(&mut keys[index].label);
+        }
 
         let at = panels
             .iter()
