@@ -287,8 +287,13 @@ fn read_keys(above: &str, table: toml::Table, keys: &mut Vec<Key>) -> Result<()>
         };
         match value {
             toml::Value::Table(table) if !table.get("kind").is_some_and(toml::Value::is_str) => {
+                // A key may be called so too, as that of a learning rate's schedule: its values are a list or a table.
+                let is_end = |key: &str| {
+                    let value = table.get(key);
+                    value.is_some_and(|value| !value.is_array() && !value.is_table())
+                };
                 ensure!(
-                    !(table.contains_key("from") || table.contains_key("to")),
+                    !(is_end("from") || is_end("to")),
                     "keys: {name}: a range needs a kind: uniform, log-uniform or integer"
                 );
                 read_keys(&name, table, keys)?;
@@ -358,6 +363,23 @@ mod tests {
         let text = TEXT.replace(line, kinds);
         let sweep = Sweep::parse(&text, "test", Path::new(""), &[]).unwrap();
         assert_eq!(sweep.keys[0].name, "agent.params.exploration.kind");
+    }
+
+    #[test]
+    fn a_key_may_be_called_as_the_end_of_a_range() {
+        let keys = "agent.params.learning_rate.from = [0.1, 0.2]\nagent.params.learning_rate.to = [0.0, 0.1]";
+        let base = "agent.params.learning_rate={kind=\"linear\",from=0.2,to=0.1,steps=9}";
+        let text = TEXT.replace("agent.params.gamma = [0.9, 0.99]", keys);
+        let text = text.replace("\"steps=1000\"", &format!("'{base}'"));
+        let sweep = Sweep::parse(&text, "test", Path::new(""), &[]).unwrap();
+        let names: Vec<&str> = sweep.keys.iter().map(|key| &*key.name).collect();
+        assert_eq!(
+            names,
+            [
+                "agent.params.learning_rate.from",
+                "agent.params.learning_rate.to"
+            ]
+        );
     }
 
     #[test]
