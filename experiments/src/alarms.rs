@@ -7,10 +7,11 @@
 //! | Q-values | the mean of what is learned of is far from any return that was seen or could be |
 //! | no start | half of the steps are gone, and no evaluation was better than the one before training |
 //!
-//! They are drawn from events alone, so that old runs can be looked at again.
+//! They are drawn from events and the configuration, so that old runs can be looked at again. A run that is a success raises
+//! none but that of the Q-values.
 
 use crate::config::Config;
-use crate::runs::{Evaluation, Experiment, SeedRun};
+use crate::runs::{Evaluation, Experiment, ReferenceLine, SeedRun};
 use crate::stats;
 
 /// Q-values so many times beyond the largest return are called astray.
@@ -20,14 +21,14 @@ const ERRORS: f64 = 2.0;
 
 /// What the alarms need to know beside the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Plan {
+pub struct Expected {
     /// Environment steps of a whole run.
     pub steps: Option<u64>,
     /// Discount of the agent.
     pub gamma: Option<f64>,
 }
 
-impl Plan {
+impl Expected {
     /// Of a configuration.
     pub fn of(config: &Config) -> Self {
         Self {
@@ -45,19 +46,27 @@ impl Plan {
 type Check<'a> = dyn Fn(&SeedRun) -> Option<String> + 'a;
 
 /// A sentence for each alarm, with the seeds that raise it.
-pub fn alarms(experiment: &Experiment, plan: Plan) -> Vec<String> {
+pub fn alarms(experiment: &Experiment, expected: Expected) -> Vec<String> {
+    let lines = || experiment.lines.iter();
+    let known = |label: &str| {
+        lines()
+            .find(|line| line.label == label)
+            .map(|line| line.value)
+    };
     // The return that counts as a success, where there is one.
-    let goal = experiment.lines.first().map(|line| line.value);
+    let goal = known(ReferenceLine::SOLVED).or_else(|| known(ReferenceLine::OPTIMUM));
     let checks: [(&str, &Check<'_>); 4] = [
         ("the greedy policy takes one action only", &|run| {
             one_action(run, goal)
         }),
         (
             "all episodes of the last evaluation are the same, and no better than before training",
-            &same_episodes,
+            &|run| same_episodes(run, goal),
         ),
-        ("Q-values are astray", &|run| astray(run, plan.gamma)),
-        ("learning has not started", &|run| no_start(run, plan.steps)),
+        ("Q-values are astray", &|run| astray(run, expected.gamma)),
+        ("learning has not started", &|run| {
+            no_start(run, expected.steps, goal)
+        }),
     ];
     let mut sentences = Vec::new();
     for (what, check) in checks {
@@ -82,18 +91,20 @@ pub fn alarms(experiment: &Experiment, plan: Plan) -> Vec<String> {
 fn one_action(run: &SeedRun, goal: Option<f64>) -> Option<String> {
     let last = run.evaluations.last()?;
     let action = last.only_action?;
-    let success = goal.is_some_and(|goal| stats::mean(&last.returns) >= goal);
-    (!success).then(|| format!("action {action} in every step"))
+    (!is_success(last, goal)).then(|| format!("action {action} in every step"))
 }
 
-fn same_episodes(run: &SeedRun) -> Option<String> {
+fn same_episodes(run: &SeedRun, goal: Option<f64>) -> Option<String> {
     let [first, .., last] = &run.evaluations[..] else {
         return None;
     };
     let same = |values: &[f64]| values.windows(2).all(|pair| pair[0] == pair[1]);
     let lengths_same = last.lengths.windows(2).all(|pair| pair[0] == pair[1]);
-    let stuck =
-        last.returns.len() > 1 && same(&last.returns) && lengths_same && !is_better(last, first);
+    let stuck = last.returns.len() > 1
+        && same(&last.returns)
+        && lengths_same
+        && !is_better(last, first)
+        && !is_success(last, goal);
     stuck.then(|| {
         format!(
             "{} times {}",
@@ -104,20 +115,30 @@ fn same_episodes(run: &SeedRun) -> Option<String> {
 }
 
 /// Whether the mean return is higher, by more than chance lets it.
-fn is_better(later: &Evaluation, first: &Evaluation) -> bool {
-    let error = |evaluation: &Evaluation| {
-        let (n, mean) = (
-            evaluation.returns.len() as f64,
-            stats::mean(&evaluation.returns),
-        );
-        let squares = evaluation
-            .returns
-            .iter()
-            .map(|value| (value - mean).powi(2));
-        squares.sum::<f64>() / (n - 1.0).max(1.0) / n
-    };
-    let margin = ERRORS * (error(later) + error(first)).sqrt();
+pub(crate) fn is_better(later: &Evaluation, first: &Evaluation) -> bool {
+    let margin = ERRORS * (squared_error(later) + squared_error(first)).sqrt();
     stats::mean(&later.returns) > stats::mean(&first.returns) + margin
+}
+
+/// Whether the mean return reaches `goal`, as far as chance and rounding let it be told.
+pub(crate) fn is_success(evaluation: &Evaluation, goal: Option<f64>) -> bool {
+    goal.is_some_and(|goal| {
+        let slack = ERRORS * squared_error(evaluation).sqrt() + 1e-6 * goal.abs().max(1.0);
+        stats::mean(&evaluation.returns) >= goal - slack
+    })
+}
+
+/// The squared standard error of the mean return.
+fn squared_error(evaluation: &Evaluation) -> f64 {
+    let (n, mean) = (
+        evaluation.returns.len() as f64,
+        stats::mean(&evaluation.returns),
+    );
+    let squares = evaluation
+        .returns
+        .iter()
+        .map(|value| (value - mean).powi(2));
+    squares.sum::<f64>() / (n - 1.0).max(1.0) / n
 }
 
 fn astray(run: &SeedRun, gamma: Option<f64>) -> Option<String> {
@@ -146,7 +167,9 @@ fn astray(run: &SeedRun, gamma: Option<f64>) -> Option<String> {
         .chain(evaluated)
         .filter(|value| value.is_finite())
         .fold(0.0, f64::max);
-    (q.abs() > ASTRAY * largest.max(1.0)).then(|| {
+    // A value that is no number is astray too.
+    let near = q.abs() <= ASTRAY * largest.max(1.0);
+    (!near).then(|| {
         format!(
             "they are {} on average, and no return, and no reward for ever, was beyond {}",
             crate::summary::number(q),
@@ -155,7 +178,7 @@ fn astray(run: &SeedRun, gamma: Option<f64>) -> Option<String> {
     })
 }
 
-pub(crate) fn no_start(run: &SeedRun, steps: Option<u64>) -> Option<String> {
+fn no_start(run: &SeedRun, steps: Option<u64>, goal: Option<f64>) -> Option<String> {
     let half = steps? / 2;
     let first = run.evaluations.first().filter(|first| first.step == 0)?;
     let in_time = run
@@ -164,7 +187,7 @@ pub(crate) fn no_start(run: &SeedRun, steps: Option<u64>) -> Option<String> {
         .filter(|evaluation| evaluation.step <= half && evaluation.step > 0);
     let started = in_time
         .clone()
-        .any(|evaluation| is_better(evaluation, first));
+        .any(|evaluation| is_better(evaluation, first) || is_success(evaluation, goal));
     (run.last_step >= half && in_time.count() > 0 && !started).then(|| {
         format!(
             "in the first half of the steps no evaluation was better than the {} before training",
@@ -176,9 +199,8 @@ pub(crate) fn no_start(run: &SeedRun, steps: Option<u64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::ReferenceLine;
 
-    const PLAN: Plan = Plan {
+    const EXPECTED: Expected = Expected {
         steps: Some(100),
         gamma: Some(0.9),
     };
@@ -206,7 +228,7 @@ mod tests {
             lines: vec![ReferenceLine::solved(100.0)],
             ..Experiment::default()
         };
-        alarms(&experiment, PLAN)
+        alarms(&experiment, EXPECTED)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use thorndike_core::Registry;
 use thorndike_tabular::exact::Solver;
 
-use crate::alarms::{Plan, alarms};
+use crate::alarms::{Expected, alarms};
 use crate::config::Config;
 use crate::launch::CONFIG;
 use crate::run::{SeedSummary, evaluation_limit};
@@ -44,8 +44,8 @@ pub(crate) fn read_with_references(dir: &Path, registry: &Registry) -> Result<ru
     {
         read.lines = lines;
     }
-    let plan = config.map_or_else(|_| Plan::default(), |config| Plan::of(&config));
-    let alarms = alarms(&read, plan).into_iter();
+    let expected = config.map_or_else(|_| Expected::default(), |config| Expected::of(&config));
+    let alarms = alarms(&read, expected).into_iter();
     let alarms: Vec<String> = alarms
         .map(|alarm| format!("{}: {alarm}", read.name))
         .collect();

@@ -18,7 +18,8 @@ use thorndike_tabular::exact::Solver;
 use crate::alarms;
 use crate::caught::caught;
 use crate::config::Config;
-use crate::runs::SeedRun;
+use crate::launch::write_whole;
+use crate::runs;
 use crate::sink::RunLog;
 use crate::text::thousands;
 
@@ -44,6 +45,10 @@ pub struct Run<'a> {
     digest: String,
     seconds_before: f64,
     finished: bool,
+    /// The evaluation before training, unless the run was resumed.
+    first: Option<runs::Evaluation>,
+    /// Whether an evaluation was better than that, or a success.
+    started: bool,
 }
 
 /// How a run came to a halt.
@@ -386,9 +391,11 @@ impl<'a> Run<'a> {
             digest: digest(config),
             seconds_before: found.as_ref().map_or(0.0, |found| found.meta.seconds),
             finished: before_end.is_none() && found.as_ref().is_some_and(Found::is_finished),
+            first: None,
+            started: false,
         };
         if before_end.is_some_and(|before_end| before_end.evaluate) {
-            run.evaluate(config.eval.episodes)?;
+            run.guarded(|run| run.evaluate(config.eval.episodes))?;
         }
         if found.is_none() {
             run.log.record(&Event::Started {
@@ -470,7 +477,7 @@ impl<'a> Run<'a> {
                 let mean = self.evaluate(self.config.eval.episodes)?.mean();
                 let half_gone = step >= end / 2 && step < end / 2 + eval;
                 report(Progress {
-                    no_start: half_gone && self.has_not_started()?,
+                    no_start: half_gone && self.first.is_some() && !self.started,
                     ..self.progress(&clock, Some(mean))
                 });
             }
@@ -483,13 +490,14 @@ impl<'a> Run<'a> {
         let evaluation = self.evaluate(self.config.eval.final_episodes)?;
         let step = self.trainer.step();
         self.log.record(&Event::Finished { step })?;
-        self.save(clock.seconds(), Some(BeforeEnd { events, evaluate }))?;
+        // Before the checkpoint that ends the run: after that nothing would make up for a summary that is missing.
         let exact_return = self.exact_return()?;
         self.summarise(
             &evaluation,
             exact_return,
             self.seconds_before + clock.seconds(),
         )?;
+        self.save(clock.seconds(), Some(BeforeEnd { events, evaluate }))?;
         self.finished = true;
         report(self.progress(&clock, Some(evaluation.mean())));
         Ok(Halt::Finished)
@@ -505,14 +513,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether no evaluation so far was better than the one before training.
-    fn has_not_started(&mut self) -> Result<bool> {
-        self.log.flush()?;
-        // Reading back is for a word to the user: what is wrong with the file is not said here.
-        let run = SeedRun::read(&self.dir).ok().flatten();
-        Ok(run.is_some_and(|run| alarms::no_start(&run, Some(self.config.steps)).is_some()))
-    }
-
     fn evaluate(&mut self, episodes: usize) -> Result<Evaluation> {
         let step = self.trainer.step();
         let seeds = Seeds::new(self.seed).child("eval", step);
@@ -524,6 +524,23 @@ impl<'a> Run<'a> {
             lengths: Cow::Borrowed(&evaluation.lengths),
             only_action: evaluation.only_action,
         })?;
+        let now = runs::Evaluation {
+            step,
+            returns: evaluation.returns.clone(),
+            lengths: evaluation.lengths.clone(),
+            only_action: evaluation.only_action,
+        };
+        let goal = self.trainer.envs().spec().reward_threshold;
+        match &self.first {
+            None if step == 0 => {
+                self.started = alarms::is_success(&now, goal);
+                self.first = Some(now);
+            }
+            None => {}
+            Some(first) => {
+                self.started |= alarms::is_better(&now, first) || alarms::is_success(&now, goal);
+            }
+        }
         Ok(evaluation)
     }
 
@@ -591,7 +608,7 @@ impl<'a> Run<'a> {
         };
         let text = serde_json::to_vec_pretty(&summary).map_err(|e| Error::Backend(Box::new(e)))?;
         let path = self.dir.join(SUMMARY);
-        fs::write(&path, text).map_err(Error::io(path))
+        write_whole(&path, &text).map_err(|e| Error::Backend(e.into()))
     }
 }
 

@@ -54,6 +54,9 @@ impl ReferenceLine {
     /// Label of the line that regret is measured from.
     pub const OPTIMUM: &'static str = "optimum";
 
+    /// Label of the line from which an environment counts as solved.
+    pub const SOLVED: &'static str = "solved";
+
     /// The best that any policy can do.
     pub fn optimum(value: f64) -> Self {
         Self {
@@ -65,7 +68,7 @@ impl ReferenceLine {
     /// The return from which the environment counts as solved.
     pub fn solved(value: f64) -> Self {
         Self {
-            label: "solved".to_owned(),
+            label: Self::SOLVED.to_owned(),
             value,
         }
     }
@@ -218,12 +221,16 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// What it is a run of: its name, without that of its environment if there are several to be told apart.
-    pub(crate) fn algorithm(&self, several_envs: bool) -> &str {
-        let rest = self.name.strip_prefix(&self.env);
+    /// What it is a run of: its name, without that of its environment if there are several to be told apart. Parent folders
+    /// in a name stay.
+    pub(crate) fn algorithm(&self, several_envs: bool) -> String {
+        let (parents, last) = self
+            .name
+            .split_at(self.name.rfind('/').map_or(0, |at| at + 1));
+        let rest = last.strip_prefix(&self.env);
         let rest = rest.and_then(|rest| rest.strip_prefix('-'));
-        rest.filter(|rest| several_envs && !rest.is_empty())
-            .unwrap_or(&self.name)
+        let rest = rest.filter(|rest| several_envs && !rest.is_empty());
+        format!("{parents}{}", rest.unwrap_or(last))
     }
 
     /// The return of an optimal policy, if it is known.
@@ -258,15 +265,6 @@ impl Experiment {
 }
 
 impl SeedRun {
-    /// Reads the run in the folder of a seed as far as it is; `None` if it has not begun.
-    ///
-    /// # Errors
-    /// If its events are damaged before the last line.
-    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
-        let read = read_run(&folder.join(EVENTS), &mut Vec::new())?;
-        Ok(read.map(|(run, ..)| run))
-    }
-
     /// Mean return of each evaluation, by step.
     pub fn evaluation_curve(&self) -> Curve {
         let mean = |evaluation: &Evaluation| (evaluation.step, stats::mean(&evaluation.returns));
@@ -630,6 +628,7 @@ mod tests {
         assert_eq!(named("cart-pole-dqn").algorithm(false), "cart-pole-dqn");
         assert_eq!(named("cart-pole").algorithm(true), "cart-pole");
         assert_eq!(named("mine").algorithm(true), "mine");
+        assert_eq!(named("old/cart-pole-dqn").algorithm(true), "old/dqn");
     }
 
     #[test]

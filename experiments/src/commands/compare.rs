@@ -18,7 +18,7 @@ use crate::summary::{Summary, table};
 ///
 /// Beside the picture of the curves it leaves those of the scores at the end, of the performance profiles and of the
 /// probabilities of improvement, and the tables as text: compare-scores.png, compare-profiles.png,
-/// compare-improvement.png and compare.md. Experiments on several environments are put together by their names without
+/// compare-improvement.png and compare-tables.md. Experiments on several environments are put together by their names without
 /// that of the environment: cart-pole-dqn and acrobot-dqn are both of dqn.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -56,37 +56,43 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         .iter()
         .map(|experiment| Summary::of(experiment, &options.bootstrap, options.window))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let bootstrap = Bootstrap {
-        resamples: 50_000,
-        ..options.bootstrap.clone()
-    };
-    let comparison = Comparison::of(&experiments, &bootstrap, options.window)?;
     let mut text = table(&summaries);
     for summary in summaries.iter().filter(|s| !s.hint().is_empty()) {
         text += &format!("{}{}\n", summary.name, summary.hint());
     }
-    text += &format!("\n{comparison}");
-    out!("{text}");
     let mut written = vec![args.out.clone()];
-    let mut beside = |what: &str| {
-        let path = named_like(&args.out, what);
+    let mut beside = |what: &str, ending: Option<&str>| {
+        let path = named_like(&args.out, what, ending);
         written.push(path.clone());
         path
     };
-    plot::scores(&comparison, &options, &beside("scores"))?;
-    if comparison
-        .algorithms
-        .iter()
-        .any(|algorithm| algorithm.aggregate.is_some())
-    {
-        plot::profiles(&comparison, &options, &beside("profiles"))?;
+    // The picture of the scores shows the intervals of the table.
+    let options = plot::Options {
+        bootstrap: Bootstrap {
+            resamples: 50_000,
+            ..options.bootstrap
+        },
+        ..options
+    };
+    match Comparison::of(&experiments, &options.bootstrap, options.window) {
+        Ok(comparison) => {
+            text += &format!("\n{comparison}");
+            plot::scores(&comparison, &options, &beside("scores", None))?;
+            let profiles = plot::Options {
+                bootstrap: Bootstrap::default(),
+                ..options.clone()
+            };
+            if comparison.algorithms.iter().any(|a| a.aggregate.is_some()) {
+                plot::profiles(&comparison, &profiles, &beside("profiles", None))?;
+            }
+            if !comparison.pairs.is_empty() {
+                plot::improvement(&comparison, &options, &beside("improvement", None))?;
+            }
+        }
+        Err(error) => text += &format!("\n{error:#}\n"),
     }
-    if !comparison.pairs.is_empty() {
-        plot::improvement(&comparison, &options, &beside("improvement"))?;
-    }
-    let tables = args.out.with_extension("md");
-    write_whole(&tables, text.as_bytes())?;
-    written.push(tables);
+    out!("{text}");
+    write_whole(&beside("tables", Some("md")), text.as_bytes())?;
     outln!("");
     for path in written {
         outln!("{}", path.display());
@@ -95,9 +101,10 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
 }
 
 /// `compare-scores.png` for `compare.png`.
-fn named_like(path: &Path, what: &str) -> PathBuf {
+fn named_like(path: &Path, what: &str, ending: Option<&str>) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    let own = path.extension().unwrap_or_default().to_string_lossy();
+    let ending = ending.unwrap_or(&own);
     path.with_file_name(format!("{stem}-{what}.{ending}"))
 }
 

@@ -8,7 +8,7 @@ use thorndike_core::{Error, Registry, checkpoint};
 
 use super::out::{out, outln};
 use super::{Failure, Outcome};
-use crate::alarms::{Plan, alarms};
+use crate::alarms::{Expected, alarms};
 use crate::launch::{Experiment, SeedFailure, write_whole};
 use crate::plot;
 use crate::references::{reached, references};
@@ -119,7 +119,7 @@ fn conclude(experiment: &Experiment, registry: &Registry) -> Result<()> {
         serde_json::to_string_pretty(&report)?.as_bytes(),
     )?;
     print(&report, &picture)?;
-    for alarm in alarms(&read, Plan::of(config)) {
+    for alarm in alarms(&read, Expected::of(config)) {
         eprintln!("warning: {alarm}");
     }
     Ok(())

@@ -30,7 +30,7 @@ use self::drawing::{Align, Drawing, Shape, Text};
 use self::figure::{Band, Cut, Figure, Key, Level, Line, Panel};
 use self::rows::{Row, RowFigure, RowPanel};
 use self::theme::Colour;
-use crate::comparison::{Algorithm, Comparison, Pair};
+use crate::comparison::{Algorithm, Comparison, Pair, Verdict, algorithms};
 use crate::runs::{Evaluation, Experiment, SeedRun};
 use crate::stats::{self, BandPoint, Bootstrap, Curve, Statistic};
 
@@ -189,7 +189,7 @@ pub fn compare(experiments: &[Experiment], options: &Options, path: &Path) -> Re
     compare_figure(experiments, options)?.draw().save(path)
 }
 
-/// Draws how high runs end: their interquartile mean for each algorithm, over all environments and in each, with its
+/// Draws how high runs end: the statistic for each algorithm, over all environments and in each, with its
 /// interval and the single runs.
 ///
 /// # Errors
@@ -759,21 +759,10 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
     let mut keys = Vec::new();
     let mut panels: Vec<(&str, Panel)> = Vec::new();
     let mut seeds = Vec::new();
-    let several = experiments
-        .windows(2)
-        .any(|pair| pair[0].env != pair[1].env);
     // One colour for an algorithm in all its environments.
-    let mut algorithms: Vec<(&str, Vec<&str>)> = Vec::new();
-    for experiment in experiments {
-        let (name, env) = (experiment.algorithm(several), &*experiment.env);
-        let known = algorithms
-            .iter()
-            .position(|(other, envs)| *other == name && !envs.contains(&env));
-        let index = known.unwrap_or_else(|| {
-            algorithms.push((name, Vec::new()));
-            algorithms.len() - 1
-        });
-        algorithms[index].1.push(env);
+    let (names, of) = algorithms(experiments);
+    for (experiment, &index) in experiments.iter().zip(&of) {
+        let name = &names[index];
         let returns = returns(experiment, options)?;
         notes.extend(
             returns
@@ -800,7 +789,7 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
             )
         };
         let label = format!("{name} ({}{kind})", count(returns.curves.len(), "seed"));
-        if known.is_none() {
+        if index == keys.len() {
             keys.push(Key {
                 label,
                 colour,
@@ -810,7 +799,7 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
             });
         } else if keys[index].label != label {
             // Of other numbers of seeds or episodes: what the table says of each.
-            name.clone_into(&mut keys[index].label);
+            keys[index].label.clone_from(name);
         }
 
         let at = panels
@@ -904,39 +893,42 @@ fn rows_figure(
 }
 
 fn scores_figure(comparison: &Comparison, options: &Options) -> RowFigure {
-    let iqm = |scores: &[Vec<f64>]| options.statistic.across(&mut scores.to_vec());
+    let average = |scores: &[Vec<f64>]| options.statistic.across(&mut scores.to_vec());
     let row = |index: usize, algorithm: &Algorithm, scores: &[Vec<f64>]| Row {
         label: algorithm.name.clone(),
         colour: options.theme.series(index),
-        value: iqm(scores),
+        value: average(scores),
         interval: options
             .bootstrap
             .interval(scores, |tasks| options.statistic.across(tasks)),
         runs: scores.concat(),
     };
     let algorithms = || comparison.algorithms.iter().enumerate();
-    let scaled = comparison.is_scaled();
-    let unit = if scaled { "score" } else { "return" };
     let mut panels = Vec::new();
-    if scaled {
-        let complete = algorithms().filter(|(_, algorithm)| algorithm.aggregate.is_some());
+    if comparison.is_scaled() {
+        let together = algorithms().filter_map(|(i, algorithm)| {
+            let all = algorithm.aggregate.as_ref()?;
+            Some(row(i, algorithm, &all.scores))
+        });
         panels.push(RowPanel {
             heading: "all environments: score".to_owned(),
-            rows: complete
-                .map(|(i, algorithm)| row(i, algorithm, &algorithm.scores))
-                .collect(),
+            rows: together.collect(),
             levels: vec![1.0],
             range: None,
         });
     }
     for (env, scale) in comparison.scales.iter().enumerate() {
         let here = algorithms().filter(|(_, algorithm)| !algorithm.scores[env].is_empty());
+        let (unit, levels) = match scale.ends {
+            Some(_) => ("score", vec![1.0]),
+            None => ("return", Vec::new()),
+        };
         panels.push(RowPanel {
             heading: format!("{}: {unit}", scale.env),
             rows: here
                 .map(|(i, algorithm)| row(i, algorithm, &algorithm.scores[env..=env]))
                 .collect(),
-            levels: if scaled { vec![1.0] } else { Vec::new() },
+            levels,
             range: None,
         });
     }
@@ -954,9 +946,9 @@ fn improvement_figure(comparison: &Comparison, options: &Options) -> RowFigure {
     let name = |index: usize| &comparison.algorithms[index].name;
     let row = |pair: &Pair| Row {
         label: format!("{} > {}", name(pair.of.0), name(pair.of.1)),
-        colour: match pair.verdict() {
-            "not told apart" => options.theme.muted(),
-            _ => options.theme.series(pair.of.0),
+        colour: match pair.verdict {
+            Verdict::Better | Verdict::Worse => options.theme.series(pair.of.0),
+            Verdict::NotToldApart | Verdict::TooFewRuns => options.theme.muted(),
         },
         value: pair.improvement.value,
         interval: pair.improvement.interval,
@@ -994,10 +986,12 @@ fn profiles_figure(comparison: &Comparison, options: &Options) -> Result<Figure>
     const STEPS: usize = 200;
     let complete = || {
         let all = comparison.algorithms.iter().enumerate();
-        all.filter(|(_, algorithm)| algorithm.aggregate.is_some())
+        all.filter_map(|(index, algorithm)| {
+            let scores = &algorithm.aggregate.as_ref()?.scores;
+            Some((index, algorithm, scores))
+        })
     };
-    let scores =
-        || complete().flat_map(|(_, algorithm)| algorithm.scores.iter().flatten().copied());
+    let scores = || complete().flat_map(|(_, _, scores)| scores.iter().flatten().copied());
     let (low, high) = figure::span(scores());
     ensure!(
         scores().next().is_some(),
@@ -1008,11 +1002,11 @@ fn profiles_figure(comparison: &Comparison, options: &Options) -> Result<Figure>
         .map(|i| low + (high - low) * i as f64 / STEPS as f64)
         .collect();
     let (mut lines, mut bands, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, algorithm) in complete() {
+    for (index, algorithm, scores) in complete() {
         let (colour, dash) = (options.theme.series(index), dash_of(index));
         let shares = taus
             .iter()
-            .map(|&tau| (tau, stats::share_above(&algorithm.scores, tau)));
+            .map(|&tau| (tau, stats::share_above(scores, tau)));
         lines.push(Line {
             points: shares.collect(),
             colour,
@@ -1020,14 +1014,13 @@ fn profiles_figure(comparison: &Comparison, options: &Options) -> Result<Figure>
             dash,
             dots: false,
         });
-        let intervals =
-            options
-                .bootstrap
-                .intervals(&algorithm.scores, taus.len(), |tasks, shares| {
-                    for (share, &tau) in shares.iter_mut().zip(&taus) {
-                        *share = stats::share_above(tasks, tau);
-                    }
-                });
+        let intervals = options
+            .bootstrap
+            .intervals(scores, taus.len(), |tasks, shares| {
+                for (share, &tau) in shares.iter_mut().zip(&taus) {
+                    *share = stats::share_above(tasks, tau);
+                }
+            });
         let several = intervals.is_some();
         bands.extend(intervals.map(|intervals| {
             Band {
@@ -1039,7 +1032,7 @@ fn profiles_figure(comparison: &Comparison, options: &Options) -> Result<Figure>
                 colour,
             }
         }));
-        let runs: usize = algorithm.scores.iter().map(Vec::len).sum();
+        let runs: usize = scores.iter().map(Vec::len).sum();
         keys.push(Key {
             label: format!("{} ({})", algorithm.name, count(runs, "run")),
             colour,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Error, Result};
 use thorndike_core::Registry;
 
-use crate::alarms::{Plan, alarms};
+use crate::alarms::{Expected, alarms};
 use crate::config::Config;
 use crate::launch::CONFIG;
 use crate::machine::{self, Stay, Work};
@@ -51,7 +51,9 @@ impl Entry {
             .ok()
             .map(|text| text.replace("\r\n", "\n"));
         let loaded = Config::load(&path, &[], registry);
-        let plan = loaded.as_ref().map_or_else(|_| Plan::default(), Plan::of);
+        let expected = loaded
+            .as_ref()
+            .map_or_else(|_| Expected::default(), Expected::of);
         match loaded.and_then(|config| references(&config, registry)) {
             Ok(lines) => experiment.lines = lines,
             Err(error) => warnings.push(format!(
@@ -61,7 +63,7 @@ impl Entry {
         let (finals, unread) = finals(&experiment, folder);
         warnings.extend(unread);
         warnings.extend(of_finals(&finals));
-        warnings.extend(alarms(&experiment, plan));
+        warnings.extend(alarms(&experiment, expected));
         let stays = machine::read(folder).unwrap_or_else(|error| {
             warnings.push(format!("{error:#}"));
             Vec::new()

@@ -30,9 +30,9 @@ use super::ranking::{FILES, Outcome, Ranking, Score};
 use crate::config::Config;
 use crate::display::SweepDisplay;
 use crate::launch::{
-    self, CONFIG, Experiment, SWEEP, among, check_memory, new_folder, side_by_side, write_whole,
+    CONFIG, Experiment, SWEEP, among, check_memory, new_folder, side_by_side, write_whole,
 };
-use crate::run::{Halt, Run, difference, find_checkpoint, seed_dir};
+use crate::run::{Halt, Run, build, difference, find_checkpoint, seed_dir};
 use crate::runs;
 use crate::text::thousands;
 
@@ -60,11 +60,14 @@ impl Plan {
         registry: &Registry,
         jobs: Option<usize>,
     ) -> Result<Self> {
-        let built: Vec<Result<launch::Plan>> = trials
-            .iter()
-            .map(|trial| launch::Plan::new(&trial.config, registry, Some(1)))
-            .collect();
-        let bytes = built.iter().flatten().map(|plan| plan.bytes).max();
+        // Not a plan of each, which would ask for the memory that is free now: a trial that is refused for what else runs
+        // on the machine would be ranked last.
+        let bytes_of = |config: &Config| -> Result<u64> {
+            let (_, mut trainer) = build(config, registry, config.seeds[0])?;
+            Ok(trainer.agent().memory())
+        };
+        let built: Vec<Result<u64>> = trials.iter().map(|trial| bytes_of(&trial.config)).collect();
+        let bytes = built.iter().flatten().max().copied();
         let refused: Vec<Option<String>> = built
             .into_iter()
             .map(|built| built.err().map(|error| format!("{error:#}")))
@@ -218,10 +221,12 @@ impl<'a> Folder<'a> {
         stop: &AtomicBool,
     ) -> Result<Option<Ranking>> {
         let display = &SweepDisplay::new();
-        let refused = plan.refused.iter();
-        let mut outcomes: Vec<Option<Outcome>> = refused
-            .map(|why| why.clone().map(Outcome::Failed))
-            .collect();
+        // What has been trained could be built then, whatever the machine says now.
+        let refused = plan.refused.iter().enumerate().map(|(trial, why)| {
+            let why = why.as_ref().filter(|_| !self.trial_dir(trial).exists());
+            why.cloned().map(Outcome::Failed)
+        });
+        let mut outcomes: Vec<Option<Outcome>> = refused.collect();
         let mut left: Vec<usize> = (0..self.trials.len())
             .filter(|&trial| outcomes[trial].is_none())
             .collect();
@@ -231,6 +236,12 @@ impl<'a> Folder<'a> {
             Some(rungs) => rungs.iter().map(|rung| Some(rung.steps)).collect(),
             None => vec![None],
         };
+        let fits = |(choice, steps): (&Choice, &Option<EnvSteps>)| Some(choice.steps) == *steps;
+        ensure!(
+            choices.len() < lengths.len() && choices.iter().zip(&lengths).all(fits),
+            "{}: is not of this sweep",
+            self.dir.join(RUNGS).display()
+        );
         for (number, &steps) in lengths.iter().enumerate() {
             if let Some(choice) = choices.get(number) {
                 left.retain(|trial| choice.promoted.contains(trial));
