@@ -212,6 +212,11 @@ impl Experiment {
     pub(crate) fn begin_or_go_on(config: Config, dir: PathBuf) -> Result<Self> {
         fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
         let lock = lock(&dir)?;
+        if dir.join(CONFIG).is_file() {
+            machine::resumed(&dir)?;
+        } else {
+            machine::started(&dir)?;
+        }
         write_whole(&dir.join(CONFIG), config.to_toml()?.as_bytes())?;
         Ok(Self {
             config,

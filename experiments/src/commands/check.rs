@@ -42,10 +42,12 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     Ok(())
 }
 
-/// Builds every trial; lists them where `--resolved` asks for all that follows from the file.
+/// Builds every trial; prints the whole sweep in one file where `--resolved` asks for all that follows from it.
 fn check_sweep(args: &Args, registry: &Registry) -> Outcome {
     let (sweep, trials, plan) = prepare(&args.config, &args.overrides, registry, None)?;
-    play_a_little(&trials[0].config, registry)?;
+    // One that can be built; a sweep of which none can is refused before.
+    let first = plan.refused.iter().position(Option::is_none).unwrap_or(0);
+    play_a_little(&trials[first].config, registry)?;
     if args.resolved {
         out!("{}", toml::to_string(&sweep.to_toml()?)?);
         return Ok(());

@@ -162,8 +162,7 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
             optimum - value
         );
     }
-    // The return to reach, which comes last.
-    if let Some(line) = report.references.last() {
+    for line in &report.references {
         outln!("{}", reached(line, seeds));
     }
     outln!("curve {}", picture.display());

@@ -1,10 +1,11 @@
 //! Pictures of experiments, as PNG or SVG by the ending of the file's name.
 //!
-//! [`curve`] draws what one experiment learned, [`panels`] its loss, exploration and other numbers, [`compare`] several
-//! experiments, [`sweep`] the trials of a search. All share one look (`theme`), one layout (`figure`) and one way into a file (`drawing`); the font
-//! is embedded, so a picture looks the same on every machine and needs no font library.
+//! [`curve`] draws what one experiment learned, [`panels`] its loss, exploration and other numbers; [`compare`] the curves
+//! of several experiments, [`scores`], [`profiles`] and [`improvement`] how high they end; [`sweep`] the trials of a search.
+//! All share one look (`theme`), one page (`figure`) and one way into a file (`drawing`); the font is embedded, so a picture
+//! looks the same on every machine and needs no font library.
 //!
-//! To add a kind of picture, write a function that fills a `Figure`.
+//! To add a kind of picture, write a function that fills a `Figure` of curves, a `RowFigure` of estimates, or a `Page`.
 
 mod axis;
 mod drawing;

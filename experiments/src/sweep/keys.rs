@@ -198,7 +198,7 @@ pub fn grid(keys: &[Key], most: usize) -> Result<Vec<Vec<toml::Value>>> {
 /// `count` combinations, no two of them equal.
 ///
 /// Trial `i` draws the value of key `k` from a stream called `k` below `(seed, "trial", i)`: more trials leave the first
-/// ones as they are, another key leaves the values of the others.
+/// ones as they are. So does another key, except where a combination came twice and was drawn again.
 ///
 /// # Errors
 /// If there are not as many different ones, as far as a thousand draws for one trial show.
