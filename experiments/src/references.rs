@@ -27,7 +27,11 @@ pub(crate) fn references(config: &Config, registry: &Registry) -> Result<Vec<Ref
     if let Some(threshold) = spec.reward_threshold.filter(|&value| value <= optimum) {
         lines.push(ReferenceLine::solved(threshold));
     }
-    lines.extend(config.references.iter().cloned());
+    for line in &config.references {
+        if !lines.contains(line) {
+            lines.push(line.clone());
+        }
+    }
     Ok(lines)
 }
 
