@@ -416,14 +416,8 @@ impl Adam {
         };
         let moments = mean.iter_mut().zip(mean_square);
         for ((w, g), (m, v)) in weights.iter_mut().zip(gradient).zip(moments) {
-            let mean = *m + rate1 * (*g - *m);
-            // The mean of a weight that gets no more gradient would stay subnormal for ever, and slow.
-            *m = if mean.abs() < f32::MIN_POSITIVE {
-                0.0
-            } else {
-                mean
-            };
-            *v += rate2 * (*g * *g - *v);
+            *m = normal(*m + rate1 * (*g - *m));
+            *v = normal(*v + rate2 * (*g * *g - *v));
             *w -= step * *m / (v.sqrt() * root_scale + epsilon);
         }
     }
@@ -447,6 +441,13 @@ impl Adam {
         let _ = scratch.g_add_scalar_(self.epsilon);
         subtract_ratio(weights, mean, scratch, self.step);
     }
+}
+
+/// A number that is as good as 0 as 0: the means of a weight that gets no more gradient would stay subnormal for ever, and
+/// slow.
+#[inline(always)]
+fn normal(x: f32) -> f32 {
+    if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
 }
 
 fn sgd_step(
@@ -529,14 +530,8 @@ fn centred_rms_prop_one_pass(
     };
     let moments = mean_square.iter_mut().zip(mean);
     for ((w, g), (square, mean)) in weights.iter_mut().zip(gradient).zip(moments) {
-        *square += share * (*g * *g - *square);
-        let moved = *mean + share * (*g - *mean);
-        // The mean of a weight that gets no more gradient would stay subnormal for ever, and slow.
-        *mean = if moved.abs() < f32::MIN_POSITIVE {
-            0.0
-        } else {
-            moved
-        };
+        *square = normal(*square + share * (*g * *g - *square));
+        *mean = normal(*mean + share * (*g - *mean));
         // Rounding can leave a tiny negative variance, whose root is no number.
         let variance = (*square - *mean * *mean).max(0.0);
         *w -= rate * *g / (variance.sqrt() + epsilon);
@@ -792,6 +787,31 @@ mod tests {
         assert_close(&to_vec(&w), &to_vec(&w2));
         assert_close(&to_vec(&moments[0]), &to_vec(&moments2[0]));
         assert_close(&to_vec(&moments[1]), &to_vec(&moments2[1]));
+    }
+
+    #[test]
+    fn the_means_of_a_weight_without_gradient_end_at_zero() {
+        for (config, updates) in [
+            (OptimConfig::RmsProp(RmsPropConfig::default()), 3_000),
+            (
+                OptimConfig::Adam(AdamConfig {
+                    beta2: 0.97,
+                    ..AdamConfig::default()
+                }),
+                5_000,
+            ),
+        ] {
+            let mut store = store();
+            let mut optimizer = Optimizer::new(&config, &store).unwrap();
+            step_once(&mut store, &mut optimizer, [1e-3; 3]);
+            (0..updates).for_each(|_| step_once(&mut store, &mut optimizer, [0.0; 3]));
+            for moment in &optimizer.moments {
+                assert!(
+                    to_vec(moment).iter().all(|&x| x == 0.0),
+                    "{config:?}: {moment:?}"
+                );
+            }
+        }
     }
 
     #[test]
