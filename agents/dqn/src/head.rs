@@ -594,7 +594,8 @@ mod tests {
         let own = ask(&[0.2, 0.8, 0.8, 0.2], 2);
         for (action, fraction) in [(0, 0), (1, 1), (2, 0)] {
             let at = |t: &Tensor, row, fraction| t.double_value(&[row, action, fraction]);
-            assert_eq!(at(&both, 0, fraction), at(&own, 0, fraction));
+            // Two cosines and four of them may take different instructions: a few roundings of 6e-8 at values about 1.
+            assert!((at(&both, 0, fraction) - at(&own, 0, fraction)).abs() < 1e-6);
             // The second row was asked in the other order.
             assert!((at(&both, 1, fraction) - at(&own, 1, 1 - fraction)).abs() < 1e-6);
         }

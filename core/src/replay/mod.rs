@@ -453,10 +453,9 @@ impl Replay {
             out.discounts[i] = by_row[row].discount;
             out.actions.copy_row(i, &self.actions, row);
         }
-        let rows = out.indices.iter().copied();
-        self.rows.gather(rows.clone(), &mut out.obs);
-        let successors = rows.map(|row| by_row[row].successor as usize);
-        self.rows.gather(successors, &mut out.next_obs);
+        let pairs = out.indices.iter();
+        let pairs = pairs.map(|&row| [row, by_row[row].successor as usize]);
+        self.rows.gather(pairs, &mut out.obs, &mut out.next_obs);
     }
 
     /// Gives drawn transitions priorities for their new absolute TD errors; does nothing for uniform sampling.

@@ -128,30 +128,51 @@ impl Rows {
         }
     }
 
-    /// Copies the stacks that end in `rows` into the rows of `out`.
-    pub(super) fn gather(&self, rows: impl Iterator<Item = usize>, out: &mut Array) {
+    /// Copies for each of `pairs` the stack that ends in its first row into a row of `first`, and that of its second row into
+    /// one of `second`.
+    ///
+    /// Pair by pair, because the two stacks of a step share all frames but one, which are then in the cache already.
+    pub(super) fn gather(
+        &self,
+        pairs: impl Iterator<Item = [usize; 2]>,
+        first: &mut Array,
+        second: &mut Array,
+    ) {
         match self.frames.kind() {
-            Kind::F32 => self.gather_as::<f32>(rows, out),
-            Kind::U8 => self.gather_as::<u8>(rows, out),
-            Kind::I32 => self.gather_as::<i32>(rows, out),
+            Kind::F32 => self.gather_as::<f32>(pairs, first, second),
+            Kind::U8 => self.gather_as::<u8>(pairs, first, second),
+            Kind::I32 => self.gather_as::<i32>(pairs, first, second),
         }
     }
 
-    fn gather_as<T: Element>(&self, rows: impl Iterator<Item = usize>, out: &mut Array) {
+    fn gather_as<T: Element>(
+        &self,
+        pairs: impl Iterator<Item = [usize; 2]>,
+        first: &mut Array,
+        second: &mut Array,
+    ) {
+        let len = self.frames.cols() * self.stack;
+        let first = first.as_mut_slice::<T>().chunks_exact_mut(len);
+        let second = second.as_mut_slice::<T>().chunks_exact_mut(len);
+        for ([a, b], (first, second)) in pairs.zip(first.zip(second)) {
+            self.copy_stack(a, first);
+            self.copy_stack(b, second);
+        }
+    }
+
+    #[inline]
+    fn copy_stack<T: Element>(&self, newest: usize, stack: &mut [T]) {
         let len = self.frames.cols();
         let frames = self.frames.as_slice::<T>();
-        let stacks = out.as_mut_slice::<T>().chunks_exact_mut(len * self.stack);
-        for (newest, stack) in rows.zip(stacks) {
-            let (earlier, last) = stack.split_at_mut(len * (self.stack - 1));
-            last.copy_from_slice(&frames[newest * len..][..len]);
-            let mut row = newest;
-            for frame in earlier.rchunks_exact_mut(len) {
-                row = match self.links[row].previous {
-                    NONE => row,
-                    previous => previous as usize,
-                };
-                frame.copy_from_slice(&frames[row * len..][..len]);
-            }
+        let (earlier, last) = stack.split_at_mut(len * (self.stack - 1));
+        last.copy_from_slice(&frames[newest * len..][..len]);
+        let mut row = newest;
+        for frame in earlier.rchunks_exact_mut(len) {
+            row = match self.links[row].previous {
+                NONE => row,
+                previous => previous as usize,
+            };
+            frame.copy_from_slice(&frames[row * len..][..len]);
         }
     }
 }
@@ -175,11 +196,12 @@ mod tests {
             let obs = Array::from_vec(vec![99, 99, 99, 99, frame, frame + 10], 6);
             previous = rows.append(&obs, 0, previous);
         }
-        let mut out = Array::zeros::<u8>(3, 6);
-        rows.gather([0, 1, 3].into_iter(), &mut out);
-        assert_eq!(out.row::<u8>(0), [1, 11, 1, 11, 1, 11]);
-        assert_eq!(out.row::<u8>(1), [1, 11, 1, 11, 2, 12]);
-        assert_eq!(out.row::<u8>(2), [2, 12, 3, 13, 4, 14]);
+        let [mut first, mut second] = [(), ()].map(|()| Array::zeros::<u8>(2, 6));
+        rows.gather([[0, 1], [1, 3]].into_iter(), &mut first, &mut second);
+        assert_eq!(first.row::<u8>(0), [1, 11, 1, 11, 1, 11]);
+        assert_eq!(first.row::<u8>(1), [1, 11, 1, 11, 2, 12]);
+        assert_eq!(second.row::<u8>(0), [1, 11, 1, 11, 2, 12]);
+        assert_eq!(second.row::<u8>(1), [2, 12, 3, 13, 4, 14]);
     }
 
     #[test]
