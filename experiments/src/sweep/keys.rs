@@ -226,8 +226,10 @@ pub fn random(keys: &[Key], count: usize, seed: u64) -> Result<Vec<Vec<toml::Val
     Ok(rows)
 }
 
-/// Names for a heading: the last parts of dotted keys, as many as tell them apart.
+/// Names for a heading: the last parts of dotted keys, as many as tell them apart and say something.
 pub fn short_names(keys: &[Key]) -> Vec<String> {
+    // The same in every schedule, and `steps` also of the experiment.
+    const VAGUE: [&str; 5] = ["from", "to", "steps", "value", "kind"];
     let last_parts = |name: &str, parts: usize| {
         let all: Vec<&str> = name.split('.').collect();
         all[all.len().saturating_sub(parts)..].join(".")
@@ -238,7 +240,9 @@ pub fn short_names(keys: &[Key]) -> Vec<String> {
             let same = |other: &&Key| last_parts(&other.name, *parts) == own;
             keys.iter().filter(same).count() == 1
         };
-        let parts = (1..=key.name.split('.').count()).find(alone);
+        let all = key.name.split('.').count();
+        let vague = VAGUE.contains(&&*last_parts(&key.name, 1));
+        let parts = (1 + usize::from(vague && all > 1)..=all).find(alone);
         parts.map_or_else(|| key.name.clone(), |parts| last_parts(&key.name, parts))
     };
     keys.iter().map(name).collect()
@@ -487,11 +491,18 @@ mod tests {
             "env.params.size",
             "agent.params.size",
             "steps",
+            "agent.params.epsilon.steps",
         ];
         let keys = keys.map(|name| key(name, "[1]"));
         assert_eq!(
             short_names(&keys),
-            ["gamma", "env.params.size", "agent.params.size", "steps"]
+            [
+                "gamma",
+                "env.params.size",
+                "agent.params.size",
+                "steps",
+                "epsilon.steps"
+            ]
         );
     }
 
