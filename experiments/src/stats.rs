@@ -198,6 +198,14 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
+    /// As many resamples as rliable takes for a table.
+    pub fn for_tables() -> Self {
+        Self {
+            resamples: 50_000,
+            ..Self::default()
+        }
+    }
+
     /// Stratified percentile interval of `statistic` over `tasks`: each resample draws, within each task, as many runs
     /// as the task has, with replacement.
     ///

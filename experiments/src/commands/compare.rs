@@ -68,10 +68,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     };
     // The picture of the scores shows the intervals of the table.
     let options = plot::Options {
-        bootstrap: Bootstrap {
-            resamples: 50_000,
-            ..options.bootstrap
-        },
+        bootstrap: Bootstrap::for_tables(),
         ..options
     };
     match Comparison::of(&experiments, &options.bootstrap, options.window) {

@@ -104,10 +104,7 @@ fn conclude(experiment: &Experiment, registry: &Registry) -> Result<()> {
         .filter(|path| path.is_file())
         .map(|path| SeedSummary::read(&path))
         .collect::<Result<_>>()?;
-    let bootstrap = Bootstrap {
-        resamples: 50_000,
-        ..Bootstrap::default()
-    };
+    let bootstrap = Bootstrap::for_tables();
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         summary: Summary::of(&read, &bootstrap, plot::Options::default().window)?,

@@ -35,10 +35,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let (folders, whole) = folders(args.folders)?;
     let options = args.statistic.options(args.range, false);
     // Of a table, as `train` prints it.
-    let bootstrap = Bootstrap {
-        resamples: 50_000,
-        ..options.bootstrap.clone()
-    };
+    let bootstrap = Bootstrap::for_tables();
     let mut entries = Vec::new();
     for folder in &folders {
         let entry = Entry::read(folder, registry, &bootstrap, options.window)?;

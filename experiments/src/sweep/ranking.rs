@@ -82,10 +82,7 @@ impl Score {
     /// # Errors
     /// If it has no evaluation.
     pub(super) fn of(experiment: &runs::Experiment) -> Result<Outcome> {
-        let bootstrap = Bootstrap {
-            resamples: 50_000,
-            ..Bootstrap::default()
-        };
+        let bootstrap = Bootstrap::for_tables();
         let summary = Summary::of(experiment, &bootstrap, plot::Options::default().window)?;
         if !summary.iqm.value.is_finite() {
             return Ok(Outcome::Failed("its return is no finite number".to_owned()));
