@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use thorndike_core::{Rng, Seeds};
-use thorndike_tests::{Files, binary, final_state, small_config, stderr, thorndike};
+use thorndike_tests::{
+    Files, MODELS, binary, final_state, small_config, small_model, stderr, thorndike,
+};
 
 /// Events and final state of both seeds.
 fn result(experiment: &Path) -> Vec<(Vec<u8>, Files)> {
@@ -40,25 +42,28 @@ fn run_and_kill(folder: &Path, args: &[&str], delay: Duration) -> bool {
     true
 }
 
-fn write_config(folder: &Path, agent: &str) {
-    fs::write(folder.join("small.toml"), small_config(agent)).unwrap();
+/// Writes the configuration of an agent or a model; gives the command that takes it.
+fn write_config(folder: &Path, what: &str) -> &'static str {
+    let (config, command) = match MODELS.contains(&what) {
+        true => (small_model(folder, what), "fit"),
+        false => (small_config(what), "train"),
+    };
+    fs::write(folder.join("small.toml"), config).unwrap();
+    command
 }
 
 /// Kills a run of `agent` at least `kills` times and compares its end with an undisturbed run.
 fn killed_run_ends_as_an_undisturbed_one(agent: &str, kills: usize, rng: &mut Rng) -> usize {
     let folder = tempfile::tempdir().unwrap();
-    write_config(folder.path(), agent);
+    let verb = write_config(folder.path(), agent);
     let start = Instant::now();
-    let whole = thorndike(
-        folder.path(),
-        &["train", "small.toml", "--results", "whole"],
-    );
+    let whole = thorndike(folder.path(), &[verb, "small.toml", "--results", "whole"]);
     assert!(whole.status.success(), "{agent}: {}", stderr(&whole));
     let seconds = start.elapsed().as_secs_f64();
     let expected = result(&folder.path().join("whole/small"));
 
     let killed_at = folder.path().join("killed/small");
-    let train = ["train", "small.toml", "--results", "killed", "--force"];
+    let train = [verb, "small.toml", "--results", "killed", "--force"];
     let resume = ["resume", "killed/small"];
     let command = || -> &[&str] {
         let begun = killed_at.join("config.toml").is_file() && killed_at.join("seed-1").is_dir();
@@ -107,6 +112,17 @@ fn every_agent_survives_being_killed_at_random_moments() {
         kills += killed_run_ends_as_an_undisturbed_one(agent, wanted, &mut rng);
     }
     assert!(kills >= 20, "only {kills} kills hit a running process");
+    println!("{kills} kills");
+}
+
+#[test]
+fn every_kind_of_model_survives_being_killed_at_random_moments() {
+    let mut rng = Seeds::new(21).stream("kill", 0);
+    let mut kills = 0;
+    for kind in MODELS {
+        kills += killed_run_ends_as_an_undisturbed_one(kind, 4, &mut rng);
+    }
+    assert!(kills >= 10, "only {kills} kills hit a running process");
     println!("{kills} kills");
 }
 

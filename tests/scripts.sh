@@ -6,7 +6,7 @@ set -euo pipefail
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/../scripts" && pwd)
 sandbox=$(mktemp -d)
 trap 'rm -rf "$sandbox"' EXIT
-unset LIBTORCH LIBTORCH_USE_PYTORCH RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CC CXX
+unset LIBTORCH LIBTORCH_USE_PYTORCH THORNDIKE_DATA RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CC CXX
 python=$(python3 -c 'import sys; print(sys.executable)')
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=$sandbox/wheels PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -45,7 +45,7 @@ PYTHON
 new_checkout() {
     checkout=$sandbox/$1
     mkdir -p "$checkout/scripts"
-    cp "$scripts"/{libtorch,prepare,run,bench} "$checkout/scripts"
+    cp "$scripts"/{libtorch,prepare,run,bench,data} "$checkout/scripts"
     echo 'rust-version = "1.95"' >"$checkout/Cargo.toml"
     export XDG_CACHE_HOME=$checkout/cache
     cache=$XDG_CACHE_HOME/thorndike
@@ -85,6 +85,42 @@ says() {
     local message
     message=$("${@:2}" 2>&1) || wrong "${*:2} failed: $message"
     [[ $message == *"$1"* ]] || wrong "expected the output \"$1\", found: $message"
+}
+# Runs a command until the file `started` holds the process that it waits for, and sends it signal $1: both must end.
+# Like a terminal, this sends SIGINT to the command and to all that it has started.
+ends_at_once() {
+    "$python" - "$@" <<'PYTHON' || wrong "$1: the script went on, or what it had started did"
+import os, pathlib, signal, subprocess, sys, time
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(1)
+        time.sleep(0.02)
+
+def is_gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+
+started = pathlib.Path("started")
+# A test that runs in the background inherits an ignored SIGINT, which no shell script can take back.
+def listen():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+script = subprocess.Popen(sys.argv[2:], preexec_fn=listen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+wait_for(lambda: started.exists() and started.read_text().endswith("\n"))
+if sys.argv[1] == "INT":
+    os.killpg(script.pid, signal.SIGINT)
+else:
+    script.send_signal(getattr(signal, "SIG" + sys.argv[1]))
+if script.wait(20) == 0:
+    sys.exit(1)
+wait_for(lambda: is_gone(int(started.read_text())))
+PYTHON
 }
 
 # --- libtorch ------------------------------------------------------------------------------------
@@ -133,39 +169,7 @@ stopped_download_leaves_nothing_and_can_be_repeated() {
     pip_stand_in "echo \$\$ >'$checkout/started'; exec sleep 60"
     for signal in INT TERM HUP; do
         rm -f started
-        # Like a terminal, this sends SIGINT to the script and to all that it has started.
-        "$python" - $signal <<'PYTHON' || wrong "$signal: the script went on, or pip did"
-import os, pathlib, signal, subprocess, sys, time
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit(1)
-        time.sleep(0.02)
-
-def is_gone(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-
-started = pathlib.Path("started")
-# A test that runs in the background inherits an ignored SIGINT, which no shell script can take back.
-def listen():
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-script = subprocess.Popen(["scripts/libtorch"], preexec_fn=listen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-wait_for(lambda: started.exists() and started.read_text().endswith("\n"))
-if sys.argv[1] == "INT":
-    os.killpg(script.pid, signal.SIGINT)
-else:
-    script.send_signal(getattr(signal, "SIG" + sys.argv[1]))
-if script.wait(20) == 0:
-    sys.exit(1)
-wait_for(lambda: is_gone(int(started.read_text())))
-PYTHON
+        ends_at_once $signal scripts/libtorch
         [[ $(ls -A "$cache") == .lock ]] || wrong "$signal left behind: $(ls -A "$cache")"
     done
     pip_stand_in :
@@ -298,9 +302,108 @@ bench_table_compares_with_the_floor() {
     refused 'a bench failed' scripts/bench
 }
 
+# --- data ----------------------------------------------------------------------------------------
+
+data_sets_are_listed_without_a_name() {
+    mkdir -p data/digits shared/own
+    says 'in IDX files (there already)' scripts/data
+    THORNDIKE_DATA=$checkout/shared says "own                folder  in $checkout/shared" scripts/data
+    [[ $(ls data) == digits ]] || wrong 'something was done'
+}
+
+data_is_copied_and_zip_files_are_unpacked() {
+    export THORNDIKE_DATA=shared
+    mkdir -p shared/own/deep
+    echo some >shared/own/deep/file
+    "$python" -c 'import zipfile; zipfile.ZipFile("shared/own/train.zip", "w").writestr("train/cat/1.jpg", "a cat")'
+    chmod -R a-w shared/own
+    says 'own: data/own is there now, copied from' scripts/data own
+    chmod -R u+w shared/own
+    [[ $(<data/own/deep/file) == some && $(<data/own/train/cat/1.jpg) == 'a cat' ]] || wrong 'not whole'
+    [[ $(ls -A data data/own) != *zip* && $(ls -A data) == .lock$'\n'own ]] || wrong "left behind: $(ls -A data data/own)"
+}
+
+data_that_is_there_is_left_alone() {
+    export THORNDIKE_DATA=shared
+    mkdir -p shared/mnist data/mnist
+    echo mine >data/mnist/file
+    says 'mnist: data/mnist is there already' scripts/data mnist
+    [[ $(<data/mnist/file) == mine ]] || wrong 'changed'
+}
+
+drawn_data_is_made_by_the_program() {
+    printf '%s\n' '#!/bin/sh' "echo \"\$1 \$2\" >\"\$3/file\"; echo \"path = \$3\"" >scripts/run
+    [[ -z $(scripts/data digits recall 2>/dev/null) ]] || wrong 'it names a folder that is gone'
+    [[ $(<data/digits/file) == 'data digits' && $(<data/recall/file) == 'data recall' ]] || wrong 'not drawn'
+    printf '#!/bin/sh\nexit 1' >scripts/run
+    refused 'shapes: the program did not draw it' scripts/data shapes
+    [[ $(ls data) == digits$'\n'recall ]] || wrong "left behind: $(ls -A data)"
+}
+
+loaded_data_is_compared_with_its_checksum() {
+    local sum
+    stand_in curl "while [ \"\$1\" != -o ]; do shift; done; echo plays >\"\$2\""
+    sum=$(echo plays | sha256sum)
+    refused "has the checksum ${sum%% *}, expected sha256:86c4e6" scripts/data tiny_shakespeare
+    [[ $(ls -A data) == .lock ]] || wrong "left behind: $(ls -A data)"
+    sed -i "s/sha256:86c4e6[0-9a-f]*/sha256:${sum%% *}/" scripts/data
+    says 'tiny_shakespeare: data/tiny_shakespeare is there now, loaded' scripts/data tiny_shakespeare
+    [[ $(<data/tiny_shakespeare/input.txt) == plays ]] || wrong 'not there'
+}
+
+loaded_archive_is_unpacked() {
+    local sum
+    mkdir cifar-10-batches-bin
+    echo pixels >cifar-10-batches-bin/test_batch.bin
+    tar -czf archive cifar-10-batches-bin
+    sum=$(md5sum <archive)
+    sed -i "s/md5:c32a1d[0-9a-f]*/md5:${sum%% *}/" scripts/data
+    stand_in curl "while [ \"\$1\" != -o ]; do shift; done; cp '$checkout/archive' \"\$2\""
+    says 'cifar10: data/cifar10 is there now' scripts/data cifar10
+    [[ $(ls -A data/cifar10) == test_batch.bin ]] || wrong "it holds $(ls -A data/cifar10)"
+}
+
+data_that_cannot_be_had_is_named_and_leaves_nothing() {
+    stand_in curl 'echo "curl: (6) Could not resolve host: nowhere" >&2; exit 6'
+    refused 'mnist/train-images-idx3-ubyte.gz: curl: (6) Could not resolve host' scripts/data mnist
+    refused 'nuclei: ' scripts/data nuclei
+    mkdir -p shared/own
+    echo 'no zip' >shared/own/train.zip
+    THORNDIKE_DATA=shared refused 'own: train.zip cannot be unpacked: ' scripts/data own
+    THORNDIKE_DATA=none refused 'THORNDIKE_DATA is none, which is not a folder' scripts/data mnist
+    [[ $(ls -A data) == .lock ]] || wrong "left behind: $(ls -A data)"
+}
+
+unknown_data_is_wrong_use() {
+    local name code
+    mkdir -p data
+    for name in digitz ../data .. ''; do
+        code=0
+        scripts/data recall "$name" >/dev/null 2>output || code=$?
+        [[ $code == 2 && $(<output) == *"no data set named \"$name\""* ]] || wrong "$name: exit code $code, $(<output)"
+    done
+    [[ -z $(ls -A data) ]] || wrong "left behind: $(ls -A data)"
+}
+
+stopped_copy_leaves_nothing() {
+    local signal
+    export THORNDIKE_DATA=shared
+    mkdir -p shared/own
+    stand_in cp "echo half >\"\$3/file\"; echo \$\$ >'$checkout/started'; exec sleep 60"
+    for signal in INT TERM HUP; do
+        rm -f started
+        ends_at_once $signal scripts/data own
+        [[ $(ls -A data) == .lock ]] || wrong "$signal left behind: $(ls -A data)"
+    done
+    mkdir data/.making-killed
+    stand_in cp 'exec /bin/cp "$@"'
+    says 'own: data/own is there now' scripts/data own
+    [[ ! -e data/.making-killed ]] || wrong 'the remains of a killed call are still there'
+}
+
 tests=0
 for test_name in $(declare -F | sed -n 's/^declare -f \([a-z_]*_[a-z_]*\)$/\1/p'); do
-    case $test_name in new_checkout | stand_in | pip_stand_in) continue ;; esac
+    case $test_name in new_checkout | stand_in | pip_stand_in | ends_at_once) continue ;; esac
     (new_checkout "$test_name"; "$test_name")
     tests=$((tests + 1))
 done

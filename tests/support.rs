@@ -125,3 +125,147 @@ pub fn final_state(experiment: &Path, seed: u64) -> Files {
     files.retain(|(name, _)| name != Path::new("manifest.json"));
     files
 }
+
+/// Kinds of models in [`small_model`].
+pub const MODELS: [&str; 5] = ["perceptron", "mlp", "cnn", "rnn", "u-net"];
+
+/// Draws a small data set into `folder`, and gives a configuration `small` of a model of `kind` that learns from it in seconds.
+///
+/// # Panics
+/// If a file cannot be written, or there is no such kind.
+pub fn small_model(folder: &Path, kind: &str) -> String {
+    use rand::RngExt;
+    let mut rng = thorndike_core::Seeds::new(5).stream("drawn", 0);
+    let data = folder.join("drawn");
+    fs::create_dir_all(&data).expect("writable");
+    let write = |name: &str, bytes: Vec<u8>| fs::write(data.join(name), bytes).expect("writable");
+    let (source, model, training) = match kind {
+        "perceptron" | "mlp" => {
+            // Three clouds; a column of words says nothing.
+            let mut text = String::from("x,y,word,kind\n");
+            for i in 0..240 {
+                let class = i % 3;
+                let near = |middle: f64, rng: &mut thorndike_core::Rng| {
+                    middle + rng.random_range(-1.0..1.0)
+                };
+                let [x, y] = [[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]][class];
+                let (x, y) = (near(x, &mut rng), near(y, &mut rng));
+                let word = ["a", "b"][rng.random_range(0..2)];
+                text += &format!("{x:.3},{y:.3},{word},{}\n", ["oak", "elm", "fir"][class]);
+            }
+            write("table.csv", text.into_bytes());
+            (
+                "kind = \"table\"\npath = \"drawn/table.csv\"\nsplit = { validation = 0.25 }"
+                    .to_owned(),
+                match kind {
+                    "mlp" => "hidden = [16]\ndropout = 0.2",
+                    _ => "",
+                },
+                match kind {
+                    "mlp" => "label_smoothing = 0.1\nclass_weights = \"balanced\"",
+                    _ => "",
+                },
+            )
+        }
+        "cnn" | "u-net" => {
+            // A bright square in one of the corners of a noisy picture.
+            let (mut images, mut labels) = (Vec::new(), Vec::new());
+            let drawn = data.join("train");
+            fs::create_dir_all(&drawn).expect("writable");
+            for i in 0..160_usize {
+                let class = i % 4;
+                let (top, left) = (8 * (class / 2) + 1, 8 * (class % 2) + 1);
+                let inside = |at: usize| {
+                    (top..top + 5).contains(&(at / 16)) && (left..left + 5).contains(&(at % 16))
+                };
+                let pixel = |at: usize, rng: &mut thorndike_core::Rng| {
+                    rng.random_range(0..60_u8) + if inside(at) { 150 } else { 0 }
+                };
+                let image: Vec<u8> = (0..256).map(|at| pixel(at, &mut rng)).collect();
+                if kind == "u-net" && i < 48 {
+                    let mask: Vec<u8> = (0..256).map(|at| u8::from(inside(at))).collect();
+                    grey_png(&drawn.join(format!("{i:03}.png")), &image);
+                    grey_png(&drawn.join(format!("{i:03}_label.png")), &mask);
+                }
+                images.extend(image);
+                labels.push(class as u8);
+            }
+            let head = |magic: u32, sizes: &[u32]| -> Vec<u8> {
+                let all = [&[magic], sizes].concat();
+                all.iter().flat_map(|n| n.to_be_bytes()).collect()
+            };
+            write(
+                "train-images-idx3-ubyte",
+                [head(0x803, &[160, 16, 16]), images].concat(),
+            );
+            write(
+                "train-labels-idx1-ubyte",
+                [head(0x801, &[160]), labels].concat(),
+            );
+            if kind == "cnn" {
+                (
+                    "kind = \"idx\"\npath = \"drawn\"\nsplit = { validation = 0.25 }\n\
+                     augment = [{ kind = \"shift\", pixels = 1 }, { kind = \"cutout\", size = 2 }]\n\
+                     mixup = { alpha = 0.1 }"
+                        .to_owned(),
+                    "layers = [{ filters = 8, size = 3, stride = 1, padding = 1 }, { pool = \"max\", size = 4 }]\n\
+                     hidden = [16]\nnorm = \"batch\"\ndropout = 0.1",
+                    "clip_norm = 5.0",
+                )
+            } else {
+                (
+                    "kind = \"masks\"\npath = \"drawn\"\nforeground = true\nsplit = { validation = 0.25 }\n\
+                     augment = [{ kind = \"crop\", size = [12, 12] }, { kind = \"flip\" }]"
+                        .to_owned(),
+                    "base = 4\ndepth = 2",
+                    "",
+                )
+            }
+        }
+        "rnn" => {
+            // Brackets that close in order, with a letter for each depth.
+            let mut text = String::new();
+            let mut depth = 0;
+            while text.len() < 6000 {
+                let open = depth == 0 || depth < 3 && rng.random_range(0..2) == 0;
+                depth = if open { depth + 1 } else { depth - 1 };
+                text += if open { "(" } else { ")" };
+                text.push(['a', 'b', 'c', 'd'][depth]);
+            }
+            write("text.txt", text.into_bytes());
+            (
+                "kind = \"characters\"\npath = \"drawn/text.txt\"\nsteps = 20\nvalidation = 0.2"
+                    .to_owned(),
+                "cell = \"lstm\"\nunits = 16\nlayers = 2\ndropout = 0.1",
+                "batch_size = 8\nclip_norm = 1.0",
+            )
+        }
+        _ => panic!("no model of kind {kind}"),
+    };
+    let training = match training.contains("batch_size") || kind == "perceptron" {
+        true => training.to_owned(),
+        false => format!("batch_size = 16\n{training}"),
+    };
+    let rate = match kind {
+        "perceptron" => "",
+        _ => {
+            "optimizer = { kind = \"adam\", learning_rate = { kind = \"cosine\", from = 2e-2, to = 1e-3 } }"
+        }
+    };
+    let epochs = if kind == "u-net" { 40 } else { 12 };
+    format!(
+        "name = \"small\"\nepochs = {epochs}\nseeds = [1, 2]\n[data]\n{source}\n[model]\nkind = \"{kind}\"\n{model}\n\
+         [training]\n{training}\n{rate}\n[save]\nevery_steps = 100\n"
+    )
+}
+
+/// A square grey picture.
+fn grey_png(path: &Path, pixels: &[u8]) {
+    let side = pixels.len().isqrt() as u32;
+    let file = fs::File::create(path).expect("writable");
+    let mut encoder = png::Encoder::new(file, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("writable");
+    writer.write_image_data(pixels).expect("writable");
+}

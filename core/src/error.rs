@@ -40,12 +40,12 @@ pub enum Error {
         found: String,
     },
     /// A file operation that failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
+        /// The operating system's reason. Not as the error's source: who prints the chain would print it twice.
+        reason: std::io::Error,
     },
     /// A checkpoint that cannot be used.
     #[error("{}: {what}", path.display())]
@@ -108,7 +108,7 @@ impl Error {
     /// ```
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |reason| Self::Io { path, reason }
     }
 
     /// Puts `prefix.` before the key of a [`Error::Config`]; other errors stay as they are.

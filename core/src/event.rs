@@ -17,12 +17,15 @@ use crate::error::Result;
 pub enum Event<'a> {
     /// The run began.
     Started {
-        /// Id of the environment.
+        /// Id of the environment, or name of the data.
         env: Cow<'a, str>,
-        /// Id of the agent.
+        /// Id of the agent, or kind of the model.
         agent: Cow<'a, str>,
         /// Root seed.
         seed: u64,
+        /// What an evaluation measures, such as `accuracy`; absent: returns of episodes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measure: Option<Cow<'a, str>>,
     },
     /// An episode ended while learning.
     Episode {
@@ -111,10 +114,16 @@ impl Event<'_> {
     /// The same event, borrowing nothing.
     pub fn into_owned(self) -> Event<'static> {
         match self {
-            Self::Started { env, agent, seed } => Event::Started {
+            Self::Started {
+                env,
+                agent,
+                seed,
+                measure,
+            } => Event::Started {
                 env: Cow::Owned(env.into_owned()),
                 agent: Cow::Owned(agent.into_owned()),
                 seed,
+                measure: measure.map(|measure| Cow::Owned(measure.into_owned())),
             },
             Self::Episode {
                 step,

@@ -34,10 +34,9 @@ impl Expected {
         Self {
             steps: Some(config.steps),
             gamma: config
-                .agent
-                .params
-                .get("gamma")
-                .and_then(serde_json::Value::as_f64),
+                .agent_task()
+                .ok()
+                .and_then(|task| task.agent.params.get("gamma")?.as_f64()),
         }
     }
 }
@@ -47,6 +46,10 @@ type Check<'a> = dyn Fn(&SeedRun) -> Option<String> + 'a;
 
 /// A sentence for each alarm, with the seeds that raise it.
 pub fn alarms(experiment: &Experiment, expected: Expected) -> Vec<String> {
+    if experiment.measure.is_some() {
+        // They tell of episodes; a model has none.
+        return Vec::new();
+    }
     let lines = || experiment.lines.iter();
     let known = |label: &str| {
         lines()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Registry, check_range};
 
 use crate::runs::ReferenceLine;
+use crate::supervised::{DataConfig, ModelTask};
 
 /// An experiment: one agent in one environment, with several seeds.
 ///
@@ -22,40 +23,207 @@ use crate::runs::ReferenceLine;
 /// id = "dqn"
 /// params = { gamma = 0.99 }    # what an agent accepts: `thorndike list agent dqn`
 /// ```
+///
+/// or one supervised model of one data set:
+///
+/// ```toml
+/// epochs = 20                  # or steps: samples that are learned from
+/// [data]
+/// kind = "idx"
+/// path = "data/fashion-mnist-900"
+/// [model]
+/// kind = "cnn"
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "File", into = "File")]
 pub struct Config {
     /// Folder of the results, below the results folder.
-    #[serde(default)]
     pub name: String,
-    /// Environment steps of each seed.
+    /// Environment steps of each seed, or samples that a model learns from.
     pub steps: EnvSteps,
     /// Root seeds, one run each.
-    #[serde(default = "default_seeds")]
     pub seeds: Vec<u64>,
     /// Where tensors live: `auto`, `cpu` or `cuda:0`.
-    #[serde(default)]
     pub device: Device,
-    /// Environment steps between two reports of an agent's numbers. 0: a two-hundredth of `steps`.
-    #[serde(default)]
+    /// Steps between two reports of an agent's or model's numbers. 0: a two-hundredth of `steps`.
     pub log_every_steps: EnvSteps,
+    /// What is to be done.
+    pub task: Task,
+    /// Returns or scores to be drawn beside the curve, such as published ones.
+    pub references: Vec<ReferenceLine>,
+    /// Evaluation during training and at the end.
+    pub eval: EvalConfig,
+    /// Checkpoints.
+    pub save: SaveConfig,
+    /// `steps` in passes through the training part, until they are known.
+    pub(crate) epochs: Option<f64>,
+}
+
+/// What an experiment does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// An agent learns in an environment.
+    Agent(AgentTask),
+    /// A model learns from labelled samples.
+    Model(ModelTask),
+}
+
+/// An agent and its environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentTask {
     /// The environment.
     pub env: EnvConfig,
     /// The agent.
     pub agent: AgentConfig,
     /// Acting on a thread of its own while the agent learns. Absent: they take turns, and a run can be repeated and
     /// resumed exactly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<Ahead>,
-    /// Returns to be drawn beside the curve, such as published ones.
+}
+
+/// The file, key by key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    steps: Option<EnvSteps>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<f64>,
+    #[serde(default = "default_seeds")]
+    seeds: Vec<u64>,
+    #[serde(default)]
+    device: Device,
+    #[serde(default)]
+    log_every_steps: EnvSteps,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    env: Option<EnvConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent: Option<AgentConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ahead: Option<Ahead>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<DataConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    training: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub references: Vec<ReferenceLine>,
-    /// Evaluation during training and at the end.
+    references: Vec<ReferenceLine>,
     #[serde(default)]
-    pub eval: EvalConfig,
-    /// Checkpoints.
+    eval: EvalConfig,
     #[serde(default)]
-    pub save: SaveConfig,
+    save: SaveConfig,
+}
+
+impl TryFrom<File> for Config {
+    type Error = String;
+
+    fn try_from(file: File) -> Result<Self, String> {
+        const NEITHER: &str = "an experiment has [env] and [agent], or [data] and [model]";
+        let task = match (file.env, file.agent, file.data, file.model) {
+            (Some(env), Some(agent), None, None) => {
+                if file.training.is_some() || file.epochs.is_some() {
+                    return Err(
+                        "training and epochs belong to a model; an agent has agent.params and steps"
+                            .into(),
+                    );
+                }
+                Task::Agent(AgentTask {
+                    env,
+                    agent,
+                    ahead: file.ahead,
+                })
+            }
+            (None, None, Some(data), Some(model)) => {
+                if file.ahead.is_some() {
+                    return Err("ahead: belongs to an agent".into());
+                }
+                let own = EvalConfig {
+                    every_steps: file.eval.every_steps,
+                    ..EvalConfig::default()
+                };
+                if file.eval != own {
+                    return Err(
+                        "eval: a model has eval.every_steps alone; the other keys belong to agents"
+                            .into(),
+                    );
+                }
+                Task::Model(ModelTask {
+                    data,
+                    model,
+                    training: file.training.unwrap_or(serde_json::json!({})),
+                })
+            }
+            (env, agent, data, model) => {
+                let missing = [
+                    ("env", env.is_some(), agent.is_some()),
+                    ("agent", agent.is_some(), env.is_some()),
+                    ("data", data.is_some(), model.is_some()),
+                    ("model", model.is_some(), data.is_some()),
+                ];
+                let missing = missing.iter().find(|(_, is, other)| !is && *other);
+                return Err(match missing {
+                    Some((key, ..)) => format!("{key}: missing; {NEITHER}"),
+                    None => NEITHER.to_owned(),
+                });
+            }
+        };
+        if file.steps.is_none() && file.epochs.is_none() {
+            return Err(match task {
+                Task::Agent(_) => "steps: missing; give the environment steps of each seed".into(),
+                Task::Model(_) => "epochs: missing; give the passes through the data".to_string(),
+            });
+        }
+        Ok(Self {
+            name: file.name,
+            steps: file.steps.unwrap_or(0),
+            seeds: file.seeds,
+            device: file.device,
+            log_every_steps: file.log_every_steps,
+            task,
+            references: file.references,
+            eval: file.eval,
+            save: file.save,
+            epochs: if file.steps.is_some() {
+                None
+            } else {
+                file.epochs
+            },
+        })
+    }
+}
+
+impl From<Config> for File {
+    fn from(config: Config) -> Self {
+        let (mut env, mut agent, mut ahead) = (None, None, None);
+        let (mut data, mut model, mut training) = (None, None, None);
+        match config.task {
+            Task::Agent(task) => {
+                (env, agent, ahead) = (Some(task.env), Some(task.agent), task.ahead);
+            }
+            Task::Model(task) => {
+                (data, model, training) = (Some(task.data), Some(task.model), Some(task.training));
+            }
+        }
+        Self {
+            name: config.name,
+            steps: config.epochs.is_none().then_some(config.steps),
+            epochs: config.epochs,
+            seeds: config.seeds,
+            device: config.device,
+            log_every_steps: config.log_every_steps,
+            env,
+            agent,
+            ahead,
+            data,
+            model,
+            training,
+            references: config.references,
+            eval: config.eval,
+            save: config.save,
+        }
+    }
 }
 
 fn default_seeds() -> Vec<u64> {
@@ -192,6 +360,7 @@ impl Config {
         let mut config: Self =
             serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
                 path if path == "." => anyhow::anyhow!("{}", e.inner()),
+                path if path == "data" => anyhow::anyhow!("data.{}", e.inner()),
                 path if path == "env" && env_has_keys => anyhow::anyhow!("env.{}", e.inner()),
                 path => anyhow::anyhow!("{path}: {}", e.inner()),
             })?;
@@ -204,6 +373,14 @@ impl Config {
 
     fn resolve(&mut self, registry: &Registry) -> anyhow::Result<()> {
         check_name(&self.name)?;
+        if let Task::Model(task) = &mut self.task {
+            let seed = self.seeds.first().copied().unwrap_or(1);
+            let epoch = task.resolve(self.epochs, &mut self.steps, seed)?;
+            if self.eval.every_steps == 0 {
+                self.eval.every_steps = epoch;
+            }
+            self.epochs = None;
+        }
         check_range("steps", self.steps, 1..=1 << 53)?;
         if self.seeds.is_empty() {
             bail!("seeds: give at least one, such as [1, 2, 3]");
@@ -228,9 +405,6 @@ impl Config {
                 );
             }
         }
-        if let Some(ahead) = &self.ahead {
-            ahead.check().map_err(|e| e.under("ahead"))?;
-        }
         check_range("eval.episodes", self.eval.episodes, 1..=1_000_000)?;
         check_range(
             "eval.final_episodes",
@@ -247,18 +421,45 @@ impl Config {
         share(&mut self.log_every_steps, 200);
         share(&mut self.eval.every_steps, 20);
         share(&mut self.save.every_steps, 10);
-        self.env.options.check().map_err(|e| e.under("env"))?;
-        self.env.params = without_nulls(
-            registry
-                .resolve_env(&self.env.id, &self.env.params)
-                .map_err(|e| at_id("env", e))?,
-        );
-        self.agent.params = without_nulls(
-            registry
-                .resolve_agent(&self.agent.id, &self.agent.params)
-                .map_err(|e| at_id("agent", e))?,
-        );
+        if let Task::Agent(AgentTask { env, agent, ahead }) = &mut self.task {
+            if let Some(ahead) = ahead {
+                ahead.check().map_err(|e| e.under("ahead"))?;
+            }
+            env.options.check().map_err(|e| e.under("env"))?;
+            env.params = without_nulls(
+                registry
+                    .resolve_env(&env.id, &env.params)
+                    .map_err(|e| at_id("env", e))?,
+            );
+            agent.params = without_nulls(
+                registry
+                    .resolve_agent(&agent.id, &agent.params)
+                    .map_err(|e| at_id("agent", e))?,
+            );
+        }
         Ok(())
+    }
+
+    /// The agent and its environment.
+    ///
+    /// # Errors
+    /// If the experiment is one of a model.
+    pub fn agent_task(&self) -> thorndike_core::Result<&AgentTask> {
+        match &self.task {
+            Task::Agent(task) => Ok(task),
+            Task::Model(_) => Err(thorndike_core::Error::config(
+                "agent",
+                format!("{} is a supervised model and has none", self.name),
+            )),
+        }
+    }
+
+    /// What learns and what it learns from, in a few words.
+    pub fn ids(&self) -> (&str, &str) {
+        match &self.task {
+            Task::Agent(task) => (&task.agent.id, &task.env.id),
+            Task::Model(task) => (task.kind(), task.data.name()),
+        }
     }
 
     /// The configuration as TOML, with every default written out.
@@ -419,7 +620,11 @@ mod tests {
         ];
         let config = parse(TEXT, &more).unwrap();
         assert_eq!(
-            config.ahead.map(|ahead| (ahead.steps, ahead.refresh_steps)),
+            config
+                .agent_task()
+                .unwrap()
+                .ahead
+                .map(|ahead| (ahead.steps, ahead.refresh_steps)),
             Some((8, 64))
         );
         assert_eq!(
@@ -444,9 +649,10 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!((config.steps, config.seeds), (7, vec![3, 4]));
-        assert_eq!(config.env.id, "taxi");
-        assert_eq!(config.agent.params["gamma"], 0.5);
+        assert_eq!((config.steps, config.seeds.clone()), (7, vec![3, 4]));
+        let task = config.agent_task().unwrap();
+        assert_eq!(task.env.id, "taxi");
+        assert_eq!(task.agent.params["gamma"], 0.5);
     }
 
     #[test]
@@ -559,8 +765,9 @@ mod tests {
             "env.threads=2",
         ];
         let config = parse(TEXT, &overrides).unwrap();
-        assert_eq!(config.env.options.clip_rewards, Some(ClipRewards::Sign));
-        assert_eq!(config.env.options.resize, Some([84, 84]));
+        let options = &config.agent_task().unwrap().env.options;
+        assert_eq!(options.clip_rewards, Some(ClipRewards::Sign));
+        assert_eq!(options.resize, Some([84, 84]));
         assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
         let message = error(TEXT, &["env.clip_rewards=7"]);
         let wanted = "env.clip_rewards: expected \"sign\" or a range such as [-1.0, 1.0]";

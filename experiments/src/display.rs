@@ -135,12 +135,23 @@ impl SeedDisplay<'_> {
         let left = steps.saturating_sub(progress.step) as f64 / progress.steps_per_s.max(1e-9);
         let mut message = String::new();
         if let Some(value) = self.evaluated {
-            message += &format!("eval {value:.1}  ");
+            // Scores of models lie below 1, returns of agents seldom.
+            message += &match progress.waiting {
+                Some(_) => format!("validation {value:.4}  "),
+                None => format!("eval {value:.1}  "),
+            };
         }
         if let Some(value) = progress.recent_return {
             message += &format!("return {value:.1}  ");
         }
-        message += &format!("{} steps/s  ", thousands(progress.steps_per_s as u64));
+        let speed = thousands(progress.steps_per_s as u64);
+        message += &match progress.waiting {
+            Some(waiting) => format!(
+                "{speed} samples/s, {:.0} % waiting for data  ",
+                100.0 * waiting
+            ),
+            None => format!("{speed} steps/s  "),
+        };
         if progress.step < steps {
             message += &format!("{} left", duration(left));
         }
@@ -164,8 +175,12 @@ impl SeedDisplay<'_> {
             {
                 self.last_line = Instant::now();
                 let (step, steps) = (thousands(progress.step), thousands(steps));
+                let unit = match progress.waiting {
+                    Some(_) => "samples",
+                    None => "steps",
+                };
                 eprintln!(
-                    "{}  {step:>width$} of {steps} steps  {}",
+                    "{}  {step:>width$} of {steps} {unit}  {}",
                     self.label,
                     message.trim_end(),
                     width = steps.len()

@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, anyhow, bail};
+use thorndike_core::Registry;
 use thorndike_core::memory::{available, human};
-use thorndike_core::{EnvSpec, Registry};
 
-use crate::config::Config;
+use crate::config::{Config, Task};
 use crate::display::Display;
 use crate::run::{Halt, Run, build, find_checkpoint, seed_dir};
 use crate::text::{duration, thousands};
@@ -55,12 +55,58 @@ pub struct SeedFailure {
     pub at_work: bool,
 }
 
+/// What one seed of a configuration turns out to be, once it is built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// What the agent or the model reads and answers.
+    reads: String,
+    /// What the agent or the model says of itself.
+    agent: String,
+    /// Bytes that it holds at most.
+    pub(crate) bytes: u64,
+}
+
+impl Built {
+    /// Builds the first seed of `config`.
+    pub(crate) fn of(config: &Config, registry: &Registry) -> thorndike_core::Result<Self> {
+        match &config.task {
+            Task::Agent(_) => {
+                let (spec, mut trainer) = build(config, registry, config.seeds[0])?;
+                let limit = match spec.time_limit {
+                    Some(limit) => format!("time limit {limit} steps"),
+                    None => "no time limit".into(),
+                };
+                Ok(Self {
+                    reads: format!(
+                        "observations {}, actions {}, {limit}",
+                        spec.observation_space(),
+                        spec.action_space
+                    ),
+                    agent: trainer.agent().describe(),
+                    bytes: trainer.agent().memory(),
+                })
+            }
+            Task::Model(task) => {
+                let every = config.log_every_steps;
+                let mut built = task.build(config.seeds[0], config.device, every)?;
+                let learner = built.fitter.learner();
+                let (agent, bytes) = (learner.describe(), learner.memory());
+                Ok(Self {
+                    reads: built.describe(),
+                    agent,
+                    bytes,
+                })
+            }
+        }
+    }
+}
+
 /// What a run of `config` needs; found out without leaving anything behind.
 #[derive(Debug)]
 pub struct Plan {
-    /// The environments.
-    pub spec: EnvSpec,
-    /// What the agent says of itself.
+    /// What the agent or the model reads and answers.
+    reads: String,
+    /// What the agent or the model says of itself.
     pub agent: String,
     /// Bytes that one seed holds at most.
     pub bytes: u64,
@@ -74,14 +120,17 @@ impl Plan {
     /// # Errors
     /// If they do not fit each other, or the seeds that would run side by side do not fit into memory.
     pub fn new(config: &Config, registry: &Registry, jobs: Option<usize>) -> Result<Self> {
-        let (spec, mut trainer) = build(config, registry, config.seeds[0])?;
+        let Built {
+            reads,
+            agent,
+            bytes,
+        } = Built::of(config, registry)?;
         let cores = available_parallelism().map_or(1, usize::from);
         let jobs = jobs.unwrap_or(cores).clamp(1, config.seeds.len());
-        let bytes = trainer.agent().memory();
         check_memory(bytes, jobs)?;
         Ok(Self {
-            spec,
-            agent: trainer.agent().describe(),
+            reads,
+            agent,
             bytes,
             jobs,
         })
@@ -90,10 +139,6 @@ impl Plan {
     /// A few lines for people.
     pub fn describe(&self, config: &Config) -> String {
         let seeds: Vec<String> = config.seeds.iter().map(u64::to_string).collect();
-        let limit = match self.spec.time_limit {
-            Some(limit) => format!("time limit {limit} steps"),
-            None => "no time limit".into(),
-        };
         let held = self.bytes.saturating_mul(self.jobs as u64);
         let free = available().map_or(String::new(), |free| {
             format!(" of {} available", human(free))
@@ -105,16 +150,19 @@ impl Plan {
         };
         format!(
             "{name}: {agent} on {env}\n  \
-             {steps} environment steps, seeds {seeds}{at_a_time}\n  \
-             observations {obs}, actions {actions}, {limit}\n  \
+             {steps} {unit}, seeds {seeds}{at_a_time}\n  \
+             {reads}\n  \
              memory {bytes} a seed, {held} in all{free}",
             name = config.name,
-            agent = config.agent.id,
-            env = config.env.id,
+            agent = config.ids().0,
+            env = config.ids().1,
+            unit = match config.task {
+                Task::Agent(_) => "environment steps",
+                Task::Model(_) => "samples to learn from",
+            },
             steps = thousands(config.steps),
             seeds = seeds.join(" "),
-            obs = self.spec.observation_space(),
-            actions = self.spec.action_space,
+            reads = self.reads,
             bytes = human(self.bytes),
             held = human(held),
         )
@@ -159,8 +207,10 @@ pub(crate) fn side_by_side<T: Sync>(items: &[T], jobs: usize, work: impl Fn(&T) 
 /// one would only get into the way of the others.
 pub(crate) fn among(jobs: usize, config: &Config) -> Config {
     let mut config = config.clone();
-    if jobs > 1 {
-        config.env.options.threads.get_or_insert(1);
+    if jobs > 1
+        && let Task::Agent(task) = &mut config.task
+    {
+        task.env.options.threads.get_or_insert(1);
     }
     config
 }
@@ -250,9 +300,10 @@ impl Experiment {
         for &seed in &config.seeds {
             if let Some(found) = find_checkpoint(&seed_dir(dir, seed), &config, seed)? {
                 found.warn();
-                if found.is_finished() {
+                if found.is_over(config.steps) {
+                    done += 1;
+                } else if found.is_finished() {
                     trained = trained.min(found.step);
-                    done += usize::from(found.step >= config.steps);
                 }
             }
         }
@@ -332,12 +383,19 @@ impl Experiment {
                 Halt::Stopped => {
                     format!("stopped at step {}, checkpoint saved", thousands(last.step))
                 }
-                Halt::Finished => format!(
-                    "finished in {}: mean return {:.2} over {} greedy episodes",
-                    duration(started.elapsed().as_secs_f64()),
-                    last.evaluated.unwrap_or(f64::NAN),
-                    config.eval.final_episodes
-                ),
+                Halt::Finished => {
+                    let time = duration(started.elapsed().as_secs_f64());
+                    let value = last.evaluated.unwrap_or(f64::NAN);
+                    match config.task {
+                        Task::Agent(_) => format!(
+                            "finished in {time}: mean return {value:.2} over {} greedy episodes",
+                            config.eval.final_episodes
+                        ),
+                        Task::Model(_) => {
+                            format!("finished in {time}: validation {value:.4} at the end")
+                        }
+                    }
+                }
             };
             Ok((halt, word))
         });
@@ -400,7 +458,7 @@ pub(crate) fn new_folder<T>(
 }
 
 /// Makes `dir` and its parents; gives those that did not exist before, outermost first.
-fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut missing: Vec<PathBuf> = dir
         .ancestors()
         .filter(|dir| !dir.as_os_str().is_empty() && !dir.exists())

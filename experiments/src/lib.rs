@@ -18,6 +18,7 @@ mod commands;
 pub mod comparison;
 pub mod config;
 mod display;
+mod drawn;
 mod film;
 mod keyboard;
 pub mod launch;
@@ -27,18 +28,21 @@ mod references;
 mod report;
 pub mod run;
 pub mod runs;
+#[cfg(feature = "torch")]
+mod scored;
 mod signal;
 mod sink;
 pub mod stats;
 pub mod summary;
+pub mod supervised;
 pub mod sweep;
 pub mod text;
 
 pub use commands::main;
 pub use thorndike_core::{self, prelude};
+pub use {thorndike_data, thorndike_envs, thorndike_tabular};
 #[cfg(feature = "torch")]
 pub use {thorndike_dqn, thorndike_nets};
-pub use {thorndike_envs, thorndike_tabular};
 
 use thorndike_core::Registry;
 

@@ -8,7 +8,7 @@ use thorndike_core::Registry;
 use thorndike_tabular::exact::Solver;
 
 use crate::alarms::{Expected, alarms};
-use crate::config::Config;
+use crate::config::{AgentTask, Config, Task};
 use crate::launch::CONFIG;
 use crate::run::{SeedSummary, evaluation_limit};
 use crate::runs::{self, ReferenceLine};
@@ -17,9 +17,12 @@ use crate::summary::number;
 /// The optimum of a problem with known dynamics, the return from which a problem counts as solved, unless not even
 /// the optimum reaches it, and what the configuration names.
 pub(crate) fn references(config: &Config, registry: &Registry) -> Result<Vec<ReferenceLine>> {
+    let Task::Agent(AgentTask { env, .. }) = &config.task else {
+        return Ok(config.references.clone());
+    };
     let (spec, limit) = evaluation_limit(config, registry)?;
     let mut lines = Vec::new();
-    if let Some(mdp) = registry.make_finite(&config.env.id, &config.env.params)? {
+    if let Some(mdp) = registry.make_finite(&env.id, &env.params)? {
         let value = Solver::new(&*mdp)?.best_return(Some(limit))?;
         lines.push(ReferenceLine::optimum(value));
     }
@@ -103,6 +106,7 @@ mod tests {
             only_action: None,
             exact_return,
             seconds: 0.0,
+            scores: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One seed of an experiment, from its start or its latest checkpoint to its end.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +14,22 @@ use thorndike_core::{
     BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry,
     Result, Seeds, Trainer, VectorEnv, checkpoint,
 };
+use thorndike_data::Validation;
 use thorndike_tabular::exact::Solver;
 
 use crate::alarms;
 use crate::caught::caught;
-use crate::config::Config;
+use crate::config::{AgentTask, Config, Task};
 use crate::launch::write_whole;
 use crate::runs;
 use crate::sink::RunLog;
+use crate::supervised::Built;
 use crate::text::thousands;
 
 /// Folder of the checkpoints, below the folder of a seed.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// Folder of the model that did best on what was kept back, below the folder of a seed.
+pub const BEST: &str = "best";
 /// What a finished seed leaves, below its folder.
 pub const SUMMARY: &str = "summary.json";
 
@@ -40,7 +45,7 @@ pub struct Run<'a> {
     registry: &'a Registry,
     seed: u64,
     dir: PathBuf,
-    trainer: Trainer,
+    work: Work,
     log: RunLog,
     digest: String,
     seconds_before: f64,
@@ -49,6 +54,83 @@ pub struct Run<'a> {
     first: Option<runs::Evaluation>,
     /// Whether an evaluation was better than that, or a success.
     started: bool,
+    /// The evaluation that ended the run while it was opened.
+    last: Option<Evaluated>,
+}
+
+/// What a run is made of.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of a run")]
+enum Work {
+    /// An agent in its environments.
+    Agent(Trainer),
+    /// A model and its data.
+    Model(Built),
+}
+
+impl Work {
+    fn step(&self) -> EnvSteps {
+        match self {
+            Self::Agent(trainer) => trainer.step(),
+            Self::Model(built) => built.fitter.step(),
+        }
+    }
+
+    fn run_until(&mut self, step: EnvSteps, config: &Config, log: &mut RunLog) -> Result<()> {
+        match (self, &config.task) {
+            (
+                Self::Agent(trainer),
+                Task::Agent(AgentTask {
+                    ahead: Some(ahead), ..
+                }),
+            ) => trainer.run_ahead_until(step, *ahead, log),
+            (Self::Agent(trainer), _) => trainer.run_until(step, log),
+            (Self::Model(built), _) => built.fitter.run_until(step, log),
+        }
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        match self {
+            Self::Agent(trainer) => trainer.save(dir),
+            Self::Model(built) => built.save(dir),
+        }
+    }
+
+    fn load(&mut self, dir: &Path) -> Result<()> {
+        match self {
+            Self::Agent(trainer) => trainer.load(dir),
+            Self::Model(built) => built.fitter.load(dir),
+        }
+    }
+
+    /// Whether it came to its end before its last step.
+    fn is_stopped(&self) -> bool {
+        matches!(self, Self::Model(built) if built.fitter.is_stopped())
+    }
+
+    /// Share of the time that was spent waiting for data.
+    fn waited_s(&self) -> Option<f64> {
+        match self {
+            Self::Agent(_) => None,
+            Self::Model(built) => Some(built.fitter.waited().as_secs_f64()),
+        }
+    }
+}
+
+/// What an evaluation gave.
+#[derive(Debug)]
+enum Evaluated {
+    Episodes(Evaluation),
+    Scores(Validation),
+}
+
+impl Evaluated {
+    fn mean(&self) -> f64 {
+        match self {
+            Self::Episodes(evaluation) => evaluation.mean(),
+            Self::Scores(validation) => validation.scores.main(),
+        }
+    }
 }
 
 /// How a run came to a halt.
@@ -71,6 +153,8 @@ pub struct Progress {
     pub recent_return: Option<f64>,
     /// Mean return of the evaluation that was just made.
     pub evaluated: Option<f64>,
+    /// Share of the time that was spent waiting for data, of a model.
+    pub waiting: Option<f64>,
     /// Half of the steps are gone now, and no evaluation was better than the one before training.
     pub no_start: bool,
 }
@@ -91,6 +175,9 @@ struct Meta {
     seconds: f64,
     /// Whether all steps were made.
     finished: bool,
+    /// Whether it ended before its last step, for good.
+    #[serde(default)]
+    stopped: bool,
     /// Where a longer run goes on, if all steps were made.
     #[serde(default)]
     before_end: Option<BeforeEnd>,
@@ -121,6 +208,11 @@ impl Found {
     /// Whether all steps were made.
     pub fn is_finished(&self) -> bool {
         self.meta.finished
+    }
+
+    /// Whether nothing is left to do in a run of `steps` steps.
+    pub fn is_over(&self, steps: EnvSteps) -> bool {
+        self.meta.finished && (self.meta.stopped || self.step >= steps)
     }
 
     /// Says on standard error which damaged checkpoints were passed over.
@@ -159,6 +251,23 @@ pub struct SeedSummary {
     pub exact_return: Option<f64>,
     /// Seconds of work, evaluation and checkpoints included.
     pub seconds: f64,
+    /// Of a model: what `final_return` and the others measure. An episode is a sample that was kept back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ModelScores>,
+}
+
+/// How a model did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelScores {
+    /// What is measured, such as `accuracy`.
+    pub measure: String,
+    /// The best of it in the run.
+    pub best: f64,
+    /// Mean loss at the end, of samples that were kept back.
+    pub loss: f64,
+    /// Numbers the model has to report of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numbers: BTreeMap<String, f64>,
 }
 
 impl SeedSummary {
@@ -179,7 +288,7 @@ impl SeedSummary {
 pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec, Trainer)> {
     caught("while it was built", || {
         let seeds = Seeds::new(seed);
-        let env = &config.env;
+        let AgentTask { env, agent, ahead } = config.agent_task()?;
         let envs = registry.make_envs(&env.id, &env.params, &env.options, seeds)?;
         let spec = envs.spec().clone();
         let context = BuildContext {
@@ -187,9 +296,9 @@ pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec
             seeds,
             device: config.device,
         };
-        let agent = registry.make_agent(&config.agent.id, &config.agent.params, &context)?;
+        let agent = registry.make_agent(&agent.id, &agent.params, &context)?;
         let trainer = Trainer::new(envs, agent, config.log_every_steps);
-        if config.ahead.is_some() {
+        if ahead.is_some() {
             trainer.check_ahead()?;
         }
         Ok((spec, trainer))
@@ -207,7 +316,7 @@ pub fn evaluation_envs(
     episodes: usize,
 ) -> Result<Box<dyn VectorEnv>> {
     const MOST: usize = 10;
-    let env = &config.env;
+    let env = &config.agent_task()?.env;
     let options = EnvOptions {
         num_envs: episodes.min(MOST),
         ..env.options.clone()
@@ -302,13 +411,20 @@ fn check_meta(meta: &Meta, path: &Path, config: &Config, seed: u64) -> Result<()
 /// another number of threads are free to change.
 fn digest(config: &Config) -> String {
     let parts = settings(config);
-    let parts = serde_json::json!([
-        parts["env"],
-        parts["agent"],
-        parts["device"],
-        parts["eval"],
-        parts["log_every_steps"]
-    ]);
+    let what = match config.task {
+        Task::Agent(_) => ["env", "agent"],
+        Task::Model(_) => ["data", "model"],
+    };
+    let mut parts = vec![
+        &parts[what[0]],
+        &parts[what[1]],
+        &parts["device"],
+        &parts["eval"],
+        &parts["log_every_steps"],
+        &parts["training"],
+    ];
+    parts.retain(|part| !part.is_null());
+    let parts = serde_json::json!(parts);
     let hash = Sha256::digest(parts.to_string());
     hash.iter()
         .take(16)
@@ -318,15 +434,31 @@ fn digest(config: &Config) -> String {
 
 /// What [`digest`] is of.
 fn settings(config: &Config) -> serde_json::Value {
-    let mut env = config.env.clone();
-    env.options.threads = None;
-    serde_json::json!({
-        "env": env,
-        "agent": config.agent,
-        "device": config.device,
-        "eval": config.eval,
-        "log_every_steps": config.log_every_steps,
-    })
+    match &config.task {
+        Task::Agent(task) => {
+            let mut env = task.env.clone();
+            env.options.threads = None;
+            serde_json::json!({
+                "env": env,
+                "agent": task.agent,
+                "device": config.device,
+                "eval": config.eval,
+                "log_every_steps": config.log_every_steps,
+            })
+        }
+        Task::Model(task) => {
+            let mut data = task.data.clone();
+            data.workers = 0;
+            serde_json::json!({
+                "data": data,
+                "model": task.model,
+                "training": task.training,
+                "device": config.device,
+                "eval": config.eval,
+                "log_every_steps": config.log_every_steps,
+            })
+        }
+    }
 }
 
 /// The dotted key of the first value that `old` has and `new` has not, or has otherwise, or the other way round.
@@ -357,16 +489,19 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let dir = seed_dir(experiment, seed);
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
-        let (_, mut trainer) = build(config, registry, seed)?;
+        let mut work = match &config.task {
+            Task::Agent(_) => Work::Agent(build(config, registry, seed)?.1),
+            Task::Model(task) => Work::Model(caught("while it was built", || {
+                task.build(seed, config.device, config.log_every_steps)
+            })?),
+        };
         let found = find_checkpoint(&dir, config, seed)?;
         if let Some(found) = &found {
-            caught("while its checkpoint was loaded", || {
-                trainer.load(&found.path)
-            })?;
+            caught("while its checkpoint was loaded", || work.load(&found.path))?;
         }
         let lengthened = found
             .as_ref()
-            .filter(|found| found.is_finished() && found.step < config.steps);
+            .filter(|found| found.is_finished() && !found.is_over(config.steps));
         let before_end = lengthened
             .map(|found| {
                 found.meta.before_end.ok_or_else(|| {
@@ -385,7 +520,7 @@ impl<'a> Run<'a> {
             config,
             registry,
             seed,
-            trainer,
+            work,
             log: RunLog::open(&dir, keep, config.log_every_steps)?,
             dir,
             digest: digest(config),
@@ -393,17 +528,25 @@ impl<'a> Run<'a> {
             finished: before_end.is_none() && found.as_ref().is_some_and(Found::is_finished),
             first: None,
             started: false,
+            last: None,
         };
         if before_end.is_some_and(|before_end| before_end.evaluate) {
-            run.guarded(|run| run.evaluate(config.eval.episodes))?;
+            let evaluated = run.guarded(|run| run.evaluate(false))?;
+            run.last = run.work.is_stopped().then_some(evaluated);
         }
         if found.is_none() {
+            let (what, on) = config.ids();
+            let measure = match &run.work {
+                Work::Agent(_) => None,
+                Work::Model(built) => Some(built.fitter.measure()),
+            };
             run.log.record(&Event::Started {
-                env: Cow::Borrowed(&config.env.id),
-                agent: Cow::Borrowed(&config.agent.id),
+                env: Cow::Borrowed(on),
+                agent: Cow::Borrowed(what),
                 seed,
+                measure: measure.map(Cow::Borrowed),
             })?;
-            run.guarded(|run| run.evaluate(config.eval.episodes))?;
+            run.guarded(|run| run.evaluate(false))?;
         }
         Ok(run)
     }
@@ -417,7 +560,11 @@ impl<'a> Run<'a> {
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let mut done = caught("", || work(self));
         if let Err(Error::Panicked { when, .. }) = &mut done {
-            *when = format!("at environment step {}", self.trainer.step());
+            let step = self.work.step();
+            *when = match self.work {
+                Work::Agent(_) => format!("at environment step {step}"),
+                Work::Model(_) => format!("at sample {step}"),
+            };
             self.log.flush()?;
         }
         done
@@ -445,41 +592,44 @@ impl<'a> Run<'a> {
             self.config.steps,
         );
         let after = |every: EnvSteps, step: EnvSteps| (step / every + 1).saturating_mul(every);
-        let mut clock = Clock::start(self.trainer.step());
+        let mut clock = Clock::start(self.work.step());
         let mut evaluate = false;
-        while self.trainer.step() < end {
-            let from = self.trainer.step();
+        let mut last = self.last.take();
+        while last.is_none() && self.work.step() < end {
+            let from = self.work.step();
             let (next_eval, next_save) = (after(eval, from), after(save, from));
             let until = next_eval.min(next_save).min(end);
-            while self.trainer.step() < until {
+            while self.work.step() < until {
                 if stop.load(Ordering::Relaxed) {
                     self.save(clock.seconds(), None)?;
                     return Ok(Halt::Stopped);
                 }
-                let chunk = (self.trainer.step() + clock.chunk()).min(until);
-                let ran = match self.config.ahead {
-                    None => self.trainer.run_until(chunk, &mut self.log),
-                    Some(ahead) => self.trainer.run_ahead_until(chunk, ahead, &mut self.log),
-                };
+                let chunk = (self.work.step() + clock.chunk()).min(until);
+                let ran = self.work.run_until(chunk, self.config, &mut self.log);
                 if ran.is_err() {
                     self.log.flush()?;
                 }
                 ran?;
-                clock.tick(self.trainer.step());
+                clock.tick(self.work.step());
                 report(self.progress(&clock, None));
             }
-            let step = self.trainer.step();
+            let step = self.work.step();
             if step >= end {
                 evaluate = step >= next_eval;
                 break;
             }
             if step >= next_eval {
-                let mean = self.evaluate(self.config.eval.episodes)?.mean();
+                let evaluated = self.evaluate(false)?;
+                let mean = evaluated.mean();
                 let half_gone = step >= end / 2 && step < end / 2 + eval;
                 report(Progress {
                     no_start: half_gone && self.first.is_some() && !self.started,
                     ..self.progress(&clock, Some(mean))
                 });
+                if self.work.is_stopped() {
+                    last = Some(evaluated);
+                    break;
+                }
             }
             if step >= next_save {
                 self.save(clock.seconds(), None)?;
@@ -487,37 +637,62 @@ impl<'a> Run<'a> {
             clock.skip();
         }
         let events = self.log.mark()?;
-        let evaluation = self.evaluate(self.config.eval.final_episodes)?;
-        let step = self.trainer.step();
+        let evaluated = match last {
+            Some(evaluated) => evaluated,
+            None => self.evaluate(true)?,
+        };
+        let step = self.work.step();
         self.log.record(&Event::Finished { step })?;
         // Before the checkpoint that ends the run: after that nothing would make up for a summary that is missing.
         let exact_return = self.exact_return()?;
         self.summarise(
-            &evaluation,
+            &evaluated,
             exact_return,
             self.seconds_before + clock.seconds(),
         )?;
         self.save(clock.seconds(), Some(BeforeEnd { events, evaluate }))?;
         self.finished = true;
-        report(self.progress(&clock, Some(evaluation.mean())));
+        report(self.progress(&clock, Some(evaluated.mean())));
         Ok(Halt::Finished)
     }
 
     fn progress(&self, clock: &Clock, evaluated: Option<f64>) -> Progress {
+        let step = self.work.step();
+        let waited = self.work.waited_s();
         Progress {
-            step: self.trainer.step(),
-            steps_per_s: clock.steps_per_s(self.trainer.step()),
+            step,
+            steps_per_s: clock.steps_per_s(step),
             recent_return: self.log.recent_return(),
             evaluated,
+            waiting: waited.map(|waited| waited / clock.seconds().max(1e-9)),
             no_start: false,
         }
     }
 
-    fn evaluate(&mut self, episodes: usize) -> Result<Evaluation> {
-        let step = self.trainer.step();
+    /// Evaluates, with the episodes of the end if it is the `last` time.
+    fn evaluate(&mut self, last: bool) -> Result<Evaluated> {
+        let step = self.work.step();
+        let trainer = match &mut self.work {
+            Work::Agent(trainer) => trainer,
+            Work::Model(built) => {
+                let fitter = &mut built.fitter;
+                let validation = match last {
+                    true => fitter.validate_last(&mut self.log)?,
+                    false => fitter.validate(&mut self.log)?,
+                };
+                if validation.is_best {
+                    self.save_best()?;
+                }
+                return Ok(Evaluated::Scores(validation));
+            }
+        };
+        let episodes = match last {
+            true => self.config.eval.final_episodes,
+            false => self.config.eval.episodes,
+        };
         let seeds = Seeds::new(self.seed).child("eval", step);
         let mut envs = evaluation_envs(self.config, self.registry, seeds, episodes)?;
-        let evaluation = self.trainer.evaluate(&mut *envs, episodes)?;
+        let evaluation = trainer.evaluate(&mut *envs, episodes)?;
         self.log.record(&Event::Evaluated {
             step,
             returns: Cow::Borrowed(&evaluation.returns),
@@ -530,7 +705,7 @@ impl<'a> Run<'a> {
             lengths: evaluation.lengths.clone(),
             only_action: evaluation.only_action,
         };
-        let goal = self.trainer.envs().spec().reward_threshold;
+        let goal = trainer.envs().spec().reward_threshold;
         match &self.first {
             None if step == 0 => {
                 self.started = alarms::is_success(&now, goal);
@@ -541,7 +716,7 @@ impl<'a> Run<'a> {
                 self.started |= alarms::is_better(&now, first) || alarms::is_success(&now, goal);
             }
         }
-        Ok(evaluation)
+        Ok(Evaluated::Episodes(evaluation))
     }
 
     fn save(&mut self, seconds: f64, before_end: Option<BeforeEnd>) -> Result<()> {
@@ -552,19 +727,33 @@ impl<'a> Run<'a> {
             events: self.log.mark()?,
             seconds: self.seconds_before + seconds,
             finished: before_end.is_some(),
+            stopped: self.work.is_stopped(),
             before_end,
         };
         let meta = serde_json::to_value(meta).map_err(|e| Error::Backend(Box::new(e)))?;
         let root = self.dir.join(CHECKPOINTS);
-        let trainer = &self.trainer;
-        checkpoint::write(&root, trainer.step(), meta, |dir| trainer.save(dir))?;
-        checkpoint::discard_after(&root, trainer.step())?;
+        let work = &self.work;
+        checkpoint::write(&root, work.step(), meta, |dir| work.save(dir))?;
+        checkpoint::discard_after(&root, work.step())?;
         checkpoint::prune(&root, self.config.save.keep)
+    }
+
+    /// Keeps the model as it is now, beside the checkpoints that a run goes on from.
+    fn save_best(&mut self) -> Result<()> {
+        let root = self.dir.join(BEST);
+        let work = &self.work;
+        let meta = serde_json::json!({ "seed": self.seed, "settings": settings(self.config) });
+        checkpoint::discard_after(&root, work.step())?;
+        checkpoint::write(&root, work.step(), meta, |dir| work.save(dir))?;
+        checkpoint::prune(&root, 1)
     }
 
     /// Expected return of the greedy policy, where the dynamics are known and one state is one observation.
     fn exact_return(&mut self) -> Result<Option<f64>> {
-        let env = &self.config.env;
+        let Work::Agent(trainer) = &mut self.work else {
+            return Ok(None);
+        };
+        let env = &self.config.agent_task()?.env;
         let (spec, limit) = evaluation_limit(self.config, self.registry)?;
         if spec.num_states("").is_err() || spec.action_repeat > 1 {
             return Ok(None);
@@ -573,13 +762,16 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         let solver = Solver::new(&*mdp)?;
-        let policy = solver.played_by(self.trainer.agent());
+        let policy = solver.played_by(trainer.agent());
         solver.policy_return(&policy, Some(limit)).map(Some)
     }
 
     /// Episodes of an evaluation that would have gone on in an environment without a limit of its own.
     fn episodes_cut(&self, evaluation: &Evaluation) -> usize {
-        let spec = self.trainer.envs().spec();
+        let Work::Agent(trainer) = &self.work else {
+            return 0;
+        };
+        let spec = trainer.envs().spec();
         let (cap, repeat) = (self.config.eval.step_cap, spec.action_repeat);
         let reached = |length: &&u32| length.saturating_mul(repeat) >= cap;
         match spec.time_limit {
@@ -589,22 +781,49 @@ impl<'a> Run<'a> {
     }
 
     fn summarise(
-        &self,
-        evaluation: &Evaluation,
+        &mut self,
+        evaluated: &Evaluated,
         exact_return: Option<f64>,
         seconds: f64,
     ) -> Result<()> {
-        let summary = SeedSummary {
+        let common = SeedSummary {
             seed: self.seed,
-            steps: self.trainer.step(),
-            final_return: evaluation.mean(),
-            final_return_std: evaluation.std(),
-            final_episodes: evaluation.returns.len(),
-            final_episodes_cut: self.episodes_cut(evaluation),
-            learning_return: self.log.recent_return(),
-            only_action: evaluation.only_action,
+            steps: self.work.step(),
+            final_return: evaluated.mean(),
+            final_return_std: 0.0,
+            final_episodes: 0,
+            final_episodes_cut: 0,
+            learning_return: None,
+            only_action: None,
             exact_return,
             seconds,
+            scores: None,
+        };
+        let summary = match (evaluated, &mut self.work) {
+            (Evaluated::Scores(validation), Work::Model(built)) => {
+                let scores = &validation.scores;
+                let best = built.fitter.best().unwrap_or(f64::NEG_INFINITY);
+                let numbers = built.fitter.learner().numbers().into_iter();
+                SeedSummary {
+                    final_episodes: scores.samples as usize,
+                    scores: Some(ModelScores {
+                        measure: scores.name.to_owned(),
+                        best: best.max(scores.main()),
+                        loss: scores.loss,
+                        numbers: numbers.map(|(name, x)| (name.to_owned(), x)).collect(),
+                    }),
+                    ..common
+                }
+            }
+            (Evaluated::Episodes(evaluation), _) => SeedSummary {
+                final_return_std: evaluation.std(),
+                final_episodes: evaluation.returns.len(),
+                final_episodes_cut: self.episodes_cut(evaluation),
+                learning_return: self.log.recent_return(),
+                only_action: evaluation.only_action,
+                ..common
+            },
+            _ => unreachable!("an agent plays, and a model is scored"),
         };
         let text = serde_json::to_vec_pretty(&summary).map_err(|e| Error::Backend(Box::new(e)))?;
         let path = self.dir.join(SUMMARY);

@@ -28,10 +28,12 @@ const LONGEST_LINE: u64 = 16 << 20;
 pub struct Experiment {
     /// Name of its results folder.
     pub name: String,
-    /// Id of the environment.
+    /// Id of the environment, or name of the data.
     pub env: String,
-    /// Id of the agent.
+    /// Id of the agent, or kind of the model.
     pub agent: String,
+    /// What evaluations measure, such as `accuracy`; absent: returns of episodes.
+    pub measure: Option<String>,
     /// Runs, by ascending seed.
     pub seeds: Vec<SeedRun>,
     /// Returns worth comparing with. Not in the event files: whoever knows the environment fills them in.
@@ -126,6 +128,8 @@ enum Line<'a> {
         env: String,
         agent: String,
         seed: u64,
+        #[serde(default)]
+        measure: Option<String>,
     },
     Episode {
         step: u64,
@@ -205,7 +209,7 @@ impl Experiment {
         for path in seed_folders(folder)? {
             let file = path.join(EVENTS);
             match read_run(&file, &mut experiment.warnings)? {
-                Some((run, env, agent)) => experiment.add(run, env, agent, &file)?,
+                Some((run, about)) => experiment.add(run, about, &file)?,
                 None => experiment
                     .warnings
                     .push(format!("{}: no events yet", path.display())),
@@ -241,9 +245,30 @@ impl Experiment {
             .map(|line| line.value)
     }
 
-    fn add(&mut self, run: SeedRun, env: String, agent: String, file: &Path) -> Result<()> {
+    /// Heading of a panel of evaluations.
+    pub(crate) fn measure(&self) -> String {
+        match &self.measure {
+            Some(measure) => format!("validation {measure}"),
+            None => "return (sum of rewards per episode)".to_owned(),
+        }
+    }
+
+    /// What the steps of its runs are.
+    pub(crate) fn step_unit(&self) -> &'static str {
+        match self.measure {
+            Some(_) => "samples seen",
+            None => "environment steps",
+        }
+    }
+
+    fn add(&mut self, run: SeedRun, about: About, file: &Path) -> Result<()> {
+        let About {
+            env,
+            agent,
+            measure,
+        } = about;
         if self.seeds.is_empty() {
-            (self.env, self.agent) = (env, agent);
+            (self.env, self.agent, self.measure) = (env, agent, measure);
         } else {
             ensure!(
                 self.env == env && self.agent == agent,
@@ -399,14 +424,21 @@ fn enumerated(numbers: &[u64]) -> String {
     }
 }
 
-/// The run with the ids of its environment and agent; `None` if its file is missing or empty.
-fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, String, String)>> {
+/// What a run is of.
+struct About {
+    env: String,
+    agent: String,
+    measure: Option<String>,
+}
+
+/// The run and what it is of; `None` if its file is missing or empty.
+fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, About)>> {
     let opened = match File::open(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.with_context(|| format!("cannot open {}", file.display()))?,
     };
     let mut reader = BufReader::with_capacity(1 << 16, opened);
-    let mut run: Option<(SeedRun, String, String)> = None;
+    let mut run: Option<(SeedRun, About)> = None;
     let (mut number, mut newer) = (0usize, 0usize);
     let mut bytes = Vec::new();
     loop {
@@ -443,14 +475,25 @@ fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, 
             Err(error) => bail!("{}: not an event: {error}", at()),
         };
         match (line, &mut run) {
-            (Line::Started { env, agent, seed }, None) => {
+            (
+                Line::Started {
+                    env,
+                    agent,
+                    seed,
+                    measure,
+                },
+                None,
+            ) => {
                 run = Some((
                     SeedRun {
                         seed,
                         ..SeedRun::default()
                     },
-                    env,
-                    agent,
+                    About {
+                        env,
+                        agent,
+                        measure,
+                    },
                 ));
             }
             (Line::Started { .. }, Some(_)) => {
@@ -565,6 +608,7 @@ mod tests {
                 env: "taxi".into(),
                 agent: "sarsa".into(),
                 seed: 7,
+                measure: None,
             },
             Event::Episode {
                 step: 12,

@@ -18,6 +18,9 @@ pub struct Summary {
     pub env: String,
     /// Id of the agent.
     pub agent: String,
+    /// What is measured, such as `accuracy`; absent: returns of episodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measure: Option<String>,
     /// Number of seeds that have a result.
     pub seeds: usize,
     /// Environment steps of the shortest and of the longest run.
@@ -98,6 +101,7 @@ impl Summary {
             name: experiment.name.clone(),
             env: experiment.env.clone(),
             agent: experiment.agent.clone(),
+            measure: experiment.measure.clone(),
             seeds: results.len(),
             steps: (steps().min().unwrap_or(0), steps().max().unwrap_or(0)),
             episodes: experiment.seeds.iter().map(|run| run.episodes.len()).sum(),
@@ -146,15 +150,20 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} on {}", self.name, self.agent, self.env)?;
         writeln!(f, "  seeds      {}", self.seeds)?;
-        writeln!(f, "  steps      {} each", self.steps())?;
-        writeln!(f, "  episodes   {} in all", self.episodes)?;
-        writeln!(
-            f,
-            "  return at the end, {} [{} % interval over seeds]{}",
-            self.kind(),
-            number(100.0 * self.confidence),
-            self.hint()
-        )?;
+        let percent = number(100.0 * self.confidence);
+        match &self.measure {
+            None => {
+                writeln!(f, "  steps      {} each", self.steps())?;
+                writeln!(f, "  episodes   {} in all", self.episodes)?;
+                let kind = self.kind();
+                write!(f, "  return at the end, {kind} [{percent} % interval")?;
+            }
+            Some(measure) => {
+                writeln!(f, "  samples    {} each", self.steps())?;
+                write!(f, "  {measure} at the end [{percent} % interval")?;
+            }
+        }
+        writeln!(f, " over seeds]{}", self.hint())?;
         for (name, estimate) in [
             ("IQM", self.iqm),
             ("mean", self.mean),

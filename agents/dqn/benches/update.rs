@@ -104,7 +104,8 @@ fn main() {
         ),
         (
             "nature-b32",
-            format!(r#"{soft}, "extractor": {{"kind": "cnn"}}"#),
+            // The target network is copied every 10,000 updates, as published, and so not here.
+            r#""target": {"kind": "every-updates", "updates": 10000}, "replay": {"capacity": 50000}, "extractor": {"kind": "cnn"}"#.to_owned(),
             (vec![4, 84, 84], Kind::U8, 6),
             nature.to_vec(),
             32,

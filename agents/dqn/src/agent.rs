@@ -280,8 +280,10 @@ impl Dqn {
             log_if(report, log, "grad/norm", norm)?;
         }
         let step = self.state.cadence.env_steps;
-        self.online
-            .change(|params| self.optimizer.step(params, step));
+        self.online.change(|params| {
+            self.optimizer
+                .step_with(params, &self.config.extractor, step)
+        });
         self.replay
             .update_priorities(&self.room.batch.indices, &self.room.surprise);
         let epsilon = self.config.exploration(step).epsilon;

@@ -71,7 +71,8 @@ mod presets;
 pub mod r2d2;
 mod state_file;
 
-use thorndike_core::Registry;
+use thorndike_core::{BuildContext, Registry, Result};
+use thorndike_nets::Frozen;
 
 pub use agent::Dqn;
 pub use config::{DqnConfig, MunchausenConfig, ReplayConfig, TargetConfig};
@@ -83,15 +84,19 @@ pub use r2d2::{R2d2, R2d2Config, SequenceReplayConfig};
 /// Adds the agents `dqn`, its presets, `pqn` and `r2d2`.
 pub fn register(registry: Registry) -> Registry {
     registry
-        .agent("dqn", Dqn::new)
-        .preset("dqn-minatar", &DqnConfig::minatar(), Dqn::new)
-        .preset("dqn-nature", &DqnConfig::nature(), Dqn::new)
-        .preset("rainbow", &DqnConfig::rainbow(), Dqn::new)
-        .preset(
-            "rainbow-der",
-            &DqnConfig::rainbow_data_efficient(),
-            Dqn::new,
-        )
-        .agent("pqn", Pqn::new)
+        .agent("dqn", dqn)
+        .preset("dqn-minatar", &DqnConfig::minatar(), dqn)
+        .preset("dqn-nature", &DqnConfig::nature(), dqn)
+        .preset("rainbow", &DqnConfig::rainbow(), dqn)
+        .preset("rainbow-der", &DqnConfig::rainbow_data_efficient(), dqn)
+        .agent("pqn", pqn)
         .agent("r2d2", R2d2::new)
+}
+
+fn dqn(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Frozen<Dqn>> {
+    Frozen::new(config, ctx, |config| &mut config.extractor, Dqn::new)
+}
+
+fn pqn(config: &PqnConfig, ctx: &BuildContext<'_>) -> Result<Frozen<Pqn>> {
+    Frozen::new(config, ctx, |config| &mut config.extractor, Pqn::new)
 }

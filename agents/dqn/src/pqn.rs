@@ -370,8 +370,9 @@ impl Pqn {
         }
         // Where the rollout began: a rate that falls to 0 at the end of a run would waste its last rollout.
         let began = step - self.rollout.len() as EnvSteps;
-        let optimizer = &mut self.optimizer;
-        self.network.change(|params| optimizer.step(params, began));
+        let (optimizer, extractor) = (&mut self.optimizer, &self.config.extractor);
+        self.network
+            .change(|params| optimizer.step_with(params, extractor, began));
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 
 use thorndike_core::Schedule;
 use thorndike_core::replay::{PrioritizedConfig, SamplerConfig};
-use thorndike_nets::models::{CnnConfig, ConvConfig};
-use thorndike_nets::{AdamConfig, ExtractorConfig, Norm, OptimConfig, RmsPropConfig};
+use thorndike_nets::models::CnnConfig;
+use thorndike_nets::{AdamConfig, ExtractorConfig, OptimConfig, RmsPropConfig};
 
 use crate::config::{DqnConfig, ReplayConfig, TargetConfig};
 use crate::head::{CategoricalConfig, HeadConfig};
@@ -83,11 +83,6 @@ impl DqnConfig {
     /// van Hasselt, Hessel and Aslanides, "When to use parametric models in reinforcement learning?" (2019), appendix E.
     /// Deviations: none known.
     pub fn rainbow_data_efficient() -> Self {
-        let convolution = |filters| ConvConfig {
-            filters,
-            size: 5,
-            stride: 5,
-        };
         Self {
             optimizer: adam(1e-4),
             replay: ReplayConfig {
@@ -104,9 +99,9 @@ impl DqnConfig {
             target: TargetConfig::EveryUpdates { updates: 2_000 },
             head_units: 256,
             extractor: ExtractorConfig::Cnn(CnnConfig {
-                layers: vec![convolution(32), convolution(64)],
+                layers: vec![(32, 5, 5).into(), (64, 5, 5).into()],
                 hidden: Vec::new(),
-                norm: Norm::None,
+                ..CnnConfig::default()
             }),
             ..Self::rainbow()
         }

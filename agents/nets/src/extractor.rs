@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use thorndike_core::{Result, Space};
 
-use crate::Scope;
 use crate::chain::LayerShape;
 use crate::input::float_shape;
 use crate::models::{
-    Cnn, CnnConfig, Impala, ImpalaConfig, Mlp, MlpConfig, RecurrentConfig, RecurrentStack,
+    Cnn, CnnConfig, Impala, ImpalaConfig, Mlp, MlpConfig, RecurrentConfig, RecurrentStack, Rnn,
+    RnnConfig, UNet, UNetConfig, Vgg, VggConfig,
 };
+use crate::{PretrainedConfig, Scope};
 
 /// Turns encoded observations into one row of features each.
 ///
@@ -25,11 +26,47 @@ pub trait FeatureExtractor: Send + Debug {
     /// Number of features.
     fn width(&self) -> i64;
 
+    /// Features of each pixel, `[batch, position_width(), height, width]`, if this reads images and keeps their places.
+    fn pixels(&self, _images: &Tensor, _train: bool) -> Option<Tensor> {
+        None
+    }
+
+    /// This as a reader of sequences, if it is one.
+    fn sequence(&self) -> Option<&dyn SequenceReader> {
+        None
+    }
+
+    /// Number of features of each pixel or step.
+    fn position_width(&self) -> i64 {
+        self.width()
+    }
+
     /// The layers, if this is nothing but a chain of them, with ReLU after each, declared one after another. On the
     /// processor such a network is run by [`Chain`](crate::Chain).
     fn chain(&self) -> Option<Vec<LayerShape>> {
         None
     }
+}
+
+/// An extractor that reads sequences step by step, with a state that can be carried on.
+pub trait SequenceReader: FeatureExtractor {
+    /// `x` `[batch, time, inputs]`, or `i64` tokens `[batch, time]`; `lengths` are the steps of each row before it was
+    /// padded, empty if all rows are whole. `state` `[batch, state_len]` is what an earlier read left, zeros if absent.
+    fn read(&self, x: &Tensor, lengths: &[u32], state: Option<&Tensor>, train: bool) -> Read;
+
+    /// Numbers of the state of one row; 0 if none can be carried on, as where a sequence is read in both directions.
+    fn state_len(&self) -> i64;
+}
+
+/// What reading sequences gives.
+#[derive(Debug)]
+pub struct Read {
+    /// Features of each step, `[batch, time, position_width]`; those of padding mean nothing.
+    pub steps: Tensor,
+    /// Features of each sequence, `[batch, width]`.
+    pub features: Tensor,
+    /// The state behind each row's last step, `[batch, state_len]`.
+    pub state: Tensor,
 }
 
 /// Which feature extractor, and its settings.
@@ -41,12 +78,20 @@ pub enum ExtractorConfig {
     Flatten {},
     /// Fully connected layers on the flattened observation.
     Mlp(MlpConfig),
-    /// Convolutions and fully connected layers.
+    /// Convolutions, poolings and residual blocks, and fully connected layers; of images or sequences.
     Cnn(CnnConfig),
+    /// VGG 11, 13, 16 or 19.
+    Vgg(VggConfig),
+    /// U-Net, whose features are those of every pixel.
+    UNet(UNetConfig),
     /// Residual convolutions and a fully connected layer.
     Impala(ImpalaConfig),
     /// A recurrent layer over the frames of a stack; the agent `r2d2` carries its state along instead.
     Recurrent(RecurrentConfig),
+    /// That of a model which `thorndike fit` trained.
+    Pretrained(PretrainedConfig),
+    /// Recurrent layers over the steps of a sequence.
+    Rnn(RnnConfig),
 }
 
 impl Default for ExtractorConfig {
@@ -65,8 +110,12 @@ impl ExtractorConfig {
             Self::Flatten {} => (0, inputs),
             Self::Mlp(config) => config.size(inputs),
             Self::Cnn(config) => config.size(&shape),
+            Self::Vgg(config) => config.size(&shape),
+            Self::UNet(config) => config.size(&shape),
             Self::Impala(config) => config.size(&shape),
             Self::Recurrent(config) => config.size(inputs / frames.max(1) as u64),
+            Self::Pretrained(config) => config.size(space),
+            Self::Rnn(config) => config.size(space, frames),
         }
     }
 
@@ -87,10 +136,14 @@ impl ExtractorConfig {
             Self::Flatten {} => Box::new(Flatten { width: inputs }),
             Self::Mlp(config) => Box::new(Mlp::new(config, scope, inputs)?),
             Self::Cnn(config) => Box::new(Cnn::new(config, scope, &shape)?),
+            Self::Vgg(config) => Box::new(Vgg::new(config, scope, &shape)?),
+            Self::UNet(config) => Box::new(UNet::new(config, scope, &shape)?),
             Self::Impala(config) => Box::new(Impala::new(config, scope, &shape)?),
             Self::Recurrent(config) => {
                 Box::new(RecurrentStack::new(config, scope, inputs, frames)?)
             }
+            Self::Pretrained(config) => config.build(scope, space)?,
+            Self::Rnn(config) => Box::new(Rnn::new(config, scope, space, frames)?),
         })
     }
 }

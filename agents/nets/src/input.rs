@@ -3,6 +3,8 @@
 use tch::{Device, Kind, Tensor};
 use thorndike_core::{Array, Element, Error, Kind as Scalar, Result, Space};
 
+use crate::params::slice_mut;
+
 /// Turns rows of observations into the tensor a network reads.
 ///
 /// | space | scalar | tensor |
@@ -131,11 +133,7 @@ impl Input {
         let shape = [&[rows], self.shape.as_slice()].concat();
         let tensor = match &self.encoding {
             Encoding::Floats => Tensor::from_slice(obs.as_slice::<f32>()).to_device(self.device),
-            Encoding::Bytes { high } => {
-                // A quarter of the bytes travels to the device; they become floats there.
-                let bytes = Tensor::from_slice(obs.as_slice::<u8>()).to_device(self.device);
-                bytes.to_kind(Kind::Float) / *high
-            }
+            Encoding::Bytes { high } => bytes_over(obs.as_slice(), *high, self.device),
             Encoding::OneHot { sizes } => {
                 one_hot(obs.as_slice(), sizes, &mut self.floats);
                 Tensor::from_slice(&self.floats).to_device(self.device)
@@ -153,6 +151,25 @@ impl Input {
         };
         tensor.view(shape.as_slice())
     }
+}
+
+/// `bytes` divided by `high`, as `f32` on `device`.
+#[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
+pub(crate) fn bytes_over(bytes: &[u8], high: f64, device: Device) -> Tensor {
+    if device != Device::Cpu {
+        // A quarter of the bytes travels to the device; they become floats there.
+        let bytes = Tensor::from_slice(bytes).to_device(device);
+        return bytes.to_kind(Kind::Float) / high;
+    }
+    // In one pass, where libtorch makes two.
+    let floats = Tensor::empty([bytes.len() as i64], (Kind::Float, device));
+    let high = high as f32;
+    // SAFETY: the tensor was just made, and nothing else knows of it.
+    let out = unsafe { slice_mut(&floats) };
+    for (out, &byte) in out.iter_mut().zip(bytes) {
+        *out = f32::from(byte) / high;
+    }
+    floats
 }
 
 /// Shape of one observation of `space` for a network that reads floats.
@@ -284,6 +301,17 @@ mod tests {
             to_vec(&planes.tensor(&Array::from_vec(vec![0_u8, 1, 1, 0], 4))),
             [0.0, 1.0, 1.0, 0.0]
         );
+    }
+
+    #[test]
+    fn every_byte_becomes_what_libtorch_makes_of_it() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for high in [255.0, 31.0, 7.5] {
+            let mut input = Input::floats(&boxed(&[256], high), Scalar::U8, Device::Cpu).unwrap();
+            let found = input.tensor(&Array::from_vec(bytes.clone(), 256));
+            let expected = Tensor::from_slice(&bytes).to_kind(Kind::Float) / f64::from(high);
+            assert_eq!(to_vec(&found), to_vec(&expected));
+        }
     }
 
     #[test]

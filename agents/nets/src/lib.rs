@@ -6,7 +6,10 @@
 //! | [`OptimConfig`], [`Optimizer`] | Adam, AdamW, SGD and RMSProp on that tensor, with state that can be saved |
 //! | [`Input`] | observations as tensors |
 //! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
-//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Recurrent`](models::Recurrent) |
+//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`Perceptron`](models::Perceptron) |
+//! | [`sample_next`] | the next token of a language model |
+//! | [`Network`], [`LearningConfig`] | a network that learns from labelled samples |
+//! | [`PretrainedConfig`], [`ModelFile`], [`Frozen`] | a trained model as the extractor of an agent |
 //! | [`Chain`] | chains of layers without libtorch calls, for speed on the processor |
 //! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
 //!
@@ -41,19 +44,27 @@
 mod backend;
 mod chain;
 mod extractor;
+mod frozen;
+mod handoff;
 mod input;
 mod layers;
 pub mod models;
 mod optim;
 mod params;
 mod product;
+mod sample;
+mod supervised;
 mod tensor_file;
 
 pub use backend::{Backend, find_device, use_threads};
 pub use chain::{Chain, LayerShape, Product};
-pub use extractor::{ExtractorConfig, FeatureExtractor};
+pub use extractor::{ExtractorConfig, FeatureExtractor, Read, SequenceReader};
+pub use frozen::Frozen;
+pub use handoff::{BEST, Freeze, Layer, MODEL, ModelFile, PretrainedConfig, Which, find_model};
 pub use input::{Input, float_shape};
-pub use layers::{Conv, ConvShape, LayerNorm, Linear, Norm};
+pub use layers::{BatchNorm, Conv, ConvShape, Dropout, LayerNorm, Linear, Norm, Window};
 pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
 pub use params::{ParamStore, Scope};
+pub use sample::sample_next;
+pub use supervised::{ClassWeights, Known, LearningConfig, Network, WEIGHTS};
 pub use tch;

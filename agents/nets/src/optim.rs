@@ -11,7 +11,7 @@ use tch::{Device, Tensor};
 use thorndike_core::{Error, Result, Schedule};
 
 use crate::params::{ParamStore, slice_mut, to_vec};
-use crate::tensor_file;
+use crate::{ExtractorConfig, tensor_file};
 
 /// Which optimiser, and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,6 +147,18 @@ impl OptimConfig {
             Self::Sgd(c) => c.learning_rate,
             Self::RmsProp(c) => c.learning_rate,
         }
+    }
+
+    /// This, with a step size for a run of `total` steps where its schedule goes over the whole run.
+    #[must_use]
+    pub fn over(mut self, total: u64) -> Self {
+        let rate = match &mut self {
+            Self::Adam(c) | Self::AdamW(c) | Self::RAdam(c) => &mut c.learning_rate,
+            Self::Sgd(c) => &mut c.learning_rate,
+            Self::RmsProp(c) => &mut c.learning_rate,
+        };
+        *rate = rate.over(total);
+        self
     }
 
     /// Refuses values out of range.
@@ -296,6 +308,32 @@ impl Optimizer {
                     moments => rms_prop_step(c, rate, weights, gradient, moments, scratch),
                 }
             }
+        }
+    }
+
+    /// As [`step`](Self::step), but the extractor's weights, if it is a [pretrained](crate::PretrainedConfig) one, go only as far as
+    /// its settings let them at `step`.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn step_with(&mut self, params: &mut ParamStore, extractor: &ExtractorConfig, step: u64) {
+        let factor = match extractor {
+            ExtractorConfig::Pretrained(pretrained) => pretrained.rate_factor(step),
+            _ => 1.0,
+        };
+        if factor == 1.0 {
+            return self.step(params, step);
+        }
+        let len = params.len_below("extractor.") as i64;
+        let before = params.flat().narrow(0, 0, len).copy();
+        self.step(params, step);
+        let (weights, _) = params.flat_and_gradient_mut();
+        let mut weights = weights.narrow(0, 0, len);
+        if factor == 0.0 {
+            weights.copy_(&before);
+        } else {
+            let gone = before.lerp(&weights, factor);
+            weights.copy_(&gone);
         }
     }
 

@@ -9,9 +9,12 @@
 //! be saved.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
-use thorndike_core::rand::RngExt;
+use thorndike_core::rand::{RngExt, SeedableRng};
 use thorndike_core::{Result, Rng};
 
 use crate::tensor_file;
@@ -49,7 +52,12 @@ pub struct ParamStore {
     flat: Tensor,
     /// `[num_parameters]` once gradients are enabled, else empty.
     gradient: Tensor,
+    /// What layers that draw random numbers look at; see [`draw_for`](Self::draw_for).
+    clock: Clock,
 }
+
+/// Number of the pass that layers draw random numbers for, shared by a store and its layers.
+pub(crate) type Clock = Arc<AtomicU64>;
 
 impl ParamStore {
     /// Runs `network`, which declares its variables in the scope it is given, and lays them out flat.
@@ -94,6 +102,7 @@ impl ParamStore {
             buffers: Vec::new(),
             rng,
             device,
+            clock: Clock::default(),
         };
         let network = network(&mut Scope {
             declared: &mut declared,
@@ -102,6 +111,7 @@ impl ParamStore {
         let Declared {
             mut variables,
             buffers,
+            clock,
             ..
         } = declared;
         let len = variables.iter().map(Entry::len).sum();
@@ -117,6 +127,7 @@ impl ParamStore {
             buffers,
             flat,
             gradient,
+            clock,
         };
         Ok((store, network))
     }
@@ -133,9 +144,27 @@ impl ParamStore {
         }
     }
 
+    /// Lets layers such as [`Dropout`](crate::Dropout) draw the random numbers of pass `pass`, for instance of an update:
+    /// they follow from the initial random stream and this number alone, so that a resumed run draws the same.
+    pub fn draw_for(&self, pass: u64) {
+        self.clock.store(pass, Ordering::Relaxed);
+    }
+
     /// Number of trainable weights.
     pub fn num_parameters(&self) -> usize {
         self.variables.iter().map(|e| e.len() as usize).sum()
+    }
+
+    /// Number of trainable weights in variables whose names begin with `prefix`, which have to be declared first.
+    ///
+    /// # Panics
+    /// If another variable is declared before one of them.
+    pub fn len_below(&self, prefix: &str) -> usize {
+        let below = |entry: &&Entry| entry.name.starts_with(prefix);
+        let first = self.variables.iter().take_while(below);
+        let all = self.variables.iter().filter(below).count();
+        assert_eq!(first.clone().count(), all, "{prefix} is not declared first");
+        first.map(|entry| entry.len() as usize).sum()
     }
 
     /// Bytes of the weights, gradients and buffers.
@@ -263,15 +292,79 @@ impl ParamStore {
     /// file and the tensor that is missing, unexpected, or of another type or shape.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let expected: Vec<_> = self.shapes().collect();
-        let (mut arrays, _) = tensor_file::read(path, &expected)?;
-        let buffers = arrays.split_off(self.variables.len());
-        self.flat.copy_(&Tensor::from_slice(&arrays.concat()));
-        for (entry, values) in self.buffers.iter_mut().zip(buffers) {
-            entry
-                .tensor
-                .copy_(&Tensor::from_slice(&values).view_as(&entry.tensor));
-        }
+        let (arrays, _) = tensor_file::read(path, &expected)?;
+        self.put(arrays.into_iter().map(Some));
         Ok(())
+    }
+
+    /// Writes weights and buffers under the names that `name` gives to ours, for PyTorch: `load_file` of its package
+    /// `safetensors` gives a state dict. Batches that a batch norm has counted become `i64`, as there.
+    ///
+    /// # Errors
+    /// [`Io`](thorndike_core::Error::Io) if the file cannot be written.
+    pub fn export(&self, path: &Path, name: impl Fn(&str) -> String) -> Result<()> {
+        let entries = self.variables.iter().chain(&self.buffers);
+        let values: Vec<Vec<f32>> = entries.map(|e| to_vec(&e.tensor)).collect();
+        let names: Vec<String> = self.shapes().map(|(ours, _)| name(ours)).collect();
+        let shapes = self.shapes().map(|(_, shape)| shape);
+        let arrays: Vec<_> = names
+            .iter()
+            .zip(shapes)
+            .zip(&values)
+            .map(|((name, shape), values)| (name.as_str(), shape, values.as_slice()))
+            .collect();
+        tensor_file::write_state_dict(path, &arrays)
+    }
+
+    /// Reads a state dict, which [`export`](Self::export) or PyTorch wrote: `name` gives the name there of one of ours,
+    /// or none for what is to stay as it is. Numbers of `f16`, `bf16`, `f64` and `i64` become `f32`. Whatever else is in
+    /// the file must be `unused`. Nothing changes if it fails.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn import(
+        &mut self,
+        path: &Path,
+        name: impl Fn(&str) -> Option<String>,
+        unused: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let names: Vec<_> = self.shapes().map(|(ours, _)| name(ours)).collect();
+        let shapes = self.shapes().map(|(_, shape)| shape);
+        let named = names.iter().zip(shapes);
+        let expected: Vec<_> = named
+            .filter_map(|(name, shape)| Some((name.as_deref()?, shape)))
+            .collect();
+        let mut arrays = tensor_file::read_state_dict(path, &expected, &unused)?.into_iter();
+        let arrays = names.iter().map(|name| {
+            let _ = name.as_ref()?;
+            arrays.next()
+        });
+        self.put(arrays);
+        Ok(())
+    }
+
+    /// Name, shape and tensor of every variable, then of every buffer.
+    #[cfg(test)]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], Tensor)> {
+        let entries = self.variables.iter().chain(&self.buffers);
+        entries.map(|e| {
+            (
+                e.name.as_str(),
+                e.shape.as_slice(),
+                e.tensor.shallow_clone(),
+            )
+        })
+    }
+
+    /// Sets each variable, then each buffer, to its array, if there is one.
+    fn put(&mut self, arrays: impl Iterator<Item = Option<Vec<f32>>>) {
+        let variables = views_of(&self.flat, &self.variables);
+        let buffers = self.buffers.iter().map(|e| e.tensor.shallow_clone());
+        for (mut tensor, values) in variables.into_iter().chain(buffers).zip(arrays) {
+            if let Some(values) = values {
+                tensor.copy_(&Tensor::from_slice(&values).view_as(&tensor));
+            }
+        }
     }
 }
 
@@ -335,6 +428,7 @@ struct Declared {
     /// None: initial values do not matter.
     rng: Option<Rng>,
     device: Device,
+    clock: Clock,
 }
 
 /// Where a network declares its variables, with a prefix for their names.
@@ -354,6 +448,55 @@ impl Scope<'_> {
         }
     }
 
+    /// Variables and buffers declared so far.
+    pub(crate) fn declared(&self) -> [usize; 2] {
+        [self.declared.variables.len(), self.declared.buffers.len()]
+    }
+
+    /// What stands before the names that are declared here.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Gives the variables, then the buffers, that were declared since `before` the values that `read` finds for their
+    /// names and shapes. Nothing is read where initial values do not matter.
+    pub(crate) fn fill(
+        &mut self,
+        before: [usize; 2],
+        read: impl FnOnce(&[(&str, &[usize])]) -> Result<Vec<Vec<f32>>>,
+    ) -> Result<()> {
+        if self.declared.rng.is_none() {
+            return Ok(());
+        }
+        let Declared {
+            variables, buffers, ..
+        } = &mut *self.declared;
+        let new = variables[before[0]..]
+            .iter_mut()
+            .chain(&mut buffers[before[1]..]);
+        let new: Vec<&mut Entry> = new.collect();
+        let expected: Vec<(&str, &[usize])> = new
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
+            .collect();
+        let arrays = read(&expected)?;
+        for (entry, values) in new.into_iter().zip(arrays) {
+            let values = Tensor::from_slice(&values).view_as(&entry.tensor);
+            entry.tensor.copy_(&values);
+        }
+        Ok(())
+    }
+
+    /// A stream for a layer that draws in every pass, and the number of the pass. The stream of a store whose initial
+    /// values do not matter is a fixed one.
+    pub(crate) fn draws(&mut self) -> (Rng, Clock) {
+        let mut seed = [0; 32];
+        if let Some(rng) = &mut self.declared.rng {
+            rng.fill(&mut seed);
+        }
+        (Rng::from_seed(seed), self.declared.clock.clone())
+    }
+
     /// A trainable variable drawn uniformly from `-bound..bound`.
     ///
     /// # Panics
@@ -363,6 +506,23 @@ impl Scope<'_> {
         let mut values = vec![0.0; len as usize];
         if let Some(rng) = &mut self.declared.rng {
             let draw = |value: &mut f32| *value = bound * (2.0 * rng.random::<f32>() - 1.0);
+            values.iter_mut().for_each(draw);
+        }
+        self.variable(name, shape, &values)
+    }
+
+    /// A trainable variable drawn from the normal distribution of mean 0 and that deviation.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn normal(&mut self, name: &str, shape: &[i64], deviation: f32) -> Tensor {
+        let len: i64 = shape.iter().product();
+        let mut values = vec![0.0; len as usize];
+        if let Some(rng) = &mut self.declared.rng {
+            let draw = |value: &mut f32| {
+                let x: f32 = StandardNormal.sample(rng);
+                *value = deviation * x;
+            };
             values.iter_mut().for_each(draw);
         }
         self.variable(name, shape, &values)

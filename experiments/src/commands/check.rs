@@ -6,7 +6,7 @@ use super::Outcome;
 use super::out::{out, outln};
 use super::sweep::prepare;
 use crate::caught::caught;
-use crate::config::Config;
+use crate::config::{AgentTask, Config, Task};
 use crate::launch::Plan;
 use crate::sweep::Sweep;
 
@@ -60,7 +60,9 @@ fn check_sweep(args: &Args, registry: &Registry) -> Outcome {
 /// Takes random actions in a few of the environments: what they show must be what they say of themselves.
 fn play_a_little(config: &Config, registry: &Registry) -> Result<()> {
     const STEPS: usize = 300;
-    let env = &config.env;
+    let Task::Agent(AgentTask { env, .. }) = &config.task else {
+        return Ok(());
+    };
     let options = EnvOptions {
         num_envs: env.options.num_envs.min(3),
         threads: Some(1),

@@ -17,7 +17,7 @@ use crate::runs::{self, ReferenceLine};
 use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
 use crate::summary::Summary;
-use crate::text::duration;
+use crate::text::{duration, thousands};
 
 /// File of the reward curve, below the folder of an experiment.
 pub(super) const CURVE: &str = "curve.png";
@@ -124,6 +124,40 @@ fn conclude(experiment: &Experiment, registry: &Registry) -> Result<()> {
 
 fn print(report: &Report, picture: &Path) -> Result<()> {
     let seeds = &report.final_evaluations;
+    if let Some(first) = seeds.first().and_then(|seed| seed.scores.as_ref()) {
+        outln!(
+            "\nseed  {:<12}  best    loss    samples   kept back  time",
+            first.measure
+        );
+        for seed in seeds {
+            let Some(scores) = &seed.scores else { continue };
+            let numbers = scores.numbers.iter();
+            let numbers: String = numbers
+                .map(|(name, value)| {
+                    format!("  {} {value}", name.rsplit('/').next().unwrap_or(name))
+                })
+                .collect();
+            outln!(
+                "{:>4}  {:<12.4}  {:<6.4}  {:<6.4}  {:<8}  {:<9}  {}{numbers}",
+                seed.seed,
+                seed.final_return,
+                scores.best,
+                scores.loss,
+                thousands(seed.steps),
+                thousands(seed.final_episodes as u64),
+                duration(seed.seconds)
+            );
+        }
+        outln!(
+            "  of samples that were not learned from, at the end; the best model is kept beside the last"
+        );
+        out!("\n{}", report.summary);
+        for line in &report.references {
+            outln!("{}", reached(line, seeds));
+        }
+        outln!("curve {}", picture.display());
+        return Ok(());
+    }
     outln!("\nseed  final return         episodes  learning  time");
     for seed in seeds {
         let warning = match seed.only_action {

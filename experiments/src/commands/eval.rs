@@ -5,13 +5,14 @@ use thorndike_core::{Evaluation, Registry, Seeds, Trainer};
 
 use super::Outcome;
 use super::out::outln;
-use crate::config::Config;
+use crate::config::{Config, Task};
 use crate::launch::CONFIG;
 use crate::run::{build, evaluation_envs, find_checkpoint, seed_dir};
 use crate::runs;
+use crate::supervised::ModelTask;
 use crate::text::thousands;
 
-/// Play greedy episodes with trained agents and print their returns
+/// Play greedy episodes with trained agents and print their returns; score trained models on a test set
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of the experiment, such as results/cart-pole-dqn
@@ -19,6 +20,13 @@ pub(super) struct Args {
     /// Only this seed
     #[arg(long)]
     seed: Option<u64>,
+    /// Of a model: the samples that it is scored on; those that were kept for the end if there are any, else those that
+    /// training was watched with
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// Of a model: the weights at the end instead of the best
+    #[arg(long)]
+    last: bool,
     /// Episodes of each seed
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     episodes: u32,
@@ -27,8 +35,20 @@ pub(super) struct Args {
     eval_seed: u64,
 }
 
+/// Samples that a model is scored on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Those that training was watched with
+    Validation,
+    /// Those that were kept for the end
+    Test,
+}
+
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let config = read_config(&args.folder, registry)?;
+    if let Task::Model(task) = &config.task {
+        return score(&args, &config, task);
+    }
     let seeds = match args.seed {
         Some(seed) if !config.seeds.contains(&seed) => {
             let known: Vec<_> = config.seeds.iter().map(u64::to_string).collect();
@@ -124,4 +144,79 @@ pub(super) fn trained(
     let (_, mut trainer) = build(config, registry, seed)?;
     trainer.load_policy(&found.path)?;
     Ok(Some((found.step, trainer)))
+}
+
+#[cfg(not(feature = "torch"))]
+fn score(_: &Args, _: &Config, _: &ModelTask) -> Outcome {
+    Err(
+        anyhow::anyhow!("supervised models need libtorch, and this program was built without it")
+            .into(),
+    )
+}
+
+/// Scores the model of each seed.
+#[cfg(feature = "torch")]
+fn score(args: &Args, config: &Config, task: &ModelTask) -> Outcome {
+    use crate::scored::{check_same, class_table, draw, measures, trained};
+    use thorndike_data::try_out;
+    use thorndike_nets::Which;
+
+    let seeds = match args.seed {
+        Some(seed) => vec![seed],
+        None => config.seeds.clone(),
+    };
+    let which = match args.last {
+        true => Which::Last,
+        false => Which::Best,
+    };
+    for (i, &seed) in seeds.iter().enumerate() {
+        let test = match args.part {
+            Some(Part::Validation) => None,
+            _ => task.data.part(thorndike_data::Part::Test)?,
+        };
+        let (set, of) = match (test, args.part) {
+            (Some(test), _) => (test, "kept for the end"),
+            (None, Some(Part::Test)) => {
+                let what = "--part test: the data has no part for the end; --part validation scores on what training was \
+                            watched with";
+                return Err(anyhow::anyhow!(what).into());
+            }
+            (None, _) => (
+                task.data.open(seed)?.validation,
+                "that training was watched with",
+            ),
+        };
+        let mut model = trained(&args.folder, Some(seed), which, config.device)?;
+        check_same(&model.model.info, set.info())?;
+        let scores = try_out(&mut *model.learner, set.clone(), task.batch_size()?)?;
+        outln!(
+            "seed {seed}  {} samples {of}, weights of {}",
+            thousands(scores.samples),
+            model.path.display()
+        );
+        let measures = measures(&scores, &model.model.info);
+        let width = measures.iter().map(|measure| measure.name.chars().count());
+        let width = width.max().unwrap_or(0);
+        for measure in &measures {
+            let interval = measure.interval.map_or_else(String::new, |interval| {
+                format!("  [{:.4}, {:.4}]", interval.low, interval.high)
+            });
+            outln!("  {:<width$}  {:.4}{interval}", measure.name, measure.value);
+        }
+        if i == 0 {
+            for line in class_table(&scores, &model.model.info) {
+                outln!("  {line}");
+            }
+            let title = format!(
+                "{}, {} samples {of}",
+                config.name,
+                thousands(scores.samples)
+            );
+            for file in draw(&title, &mut model, &set, &scores, &args.folder)? {
+                outln!("  picture {}", file.display());
+            }
+        }
+    }
+    outln!("in brackets: 95 % interval over the samples");
+    Ok(())
 }

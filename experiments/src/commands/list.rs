@@ -190,8 +190,8 @@ fn experiments(args: &Args, registry: &Registry) -> Outcome {
             Ok(config) => outln!(
                 "  {:<width$} {} on {}, {} steps, {} seeds{}",
                 name(&path),
-                config.agent.id,
-                config.env.id,
+                config.ids().0,
+                config.ids().1,
                 thousands(config.steps),
                 config.seeds.len(),
                 if args.results.join(&config.name).join(CONFIG).is_file() {

@@ -6,12 +6,16 @@ mod check;
 mod compare;
 mod completions;
 mod conclude;
+mod data;
 mod doctor;
 mod eval;
+mod fit;
 mod list;
 mod out;
 mod play;
 mod plot;
+#[cfg(feature = "torch")]
+mod predict;
 mod report;
 mod resume;
 mod sweep;
@@ -39,15 +43,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
+    Fit(fit::Args),
     Resume(resume::Args),
     Sweep(sweep::Args),
     Eval(eval::Args),
+    #[cfg(feature = "torch")]
+    Predict(predict::Args),
     Play(play::Args),
     Plot(plot::Args),
     Compare(compare::Args),
     Report(report::Args),
     List(list::Args),
     Check(check::Args),
+    Data(data::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -86,15 +94,19 @@ pub fn main(registry: Registry) -> ExitCode {
     thorndike_nets::use_threads(1);
     let outcome = match cli.command {
         Command::Train(args) => train::run(args, &registry),
+        Command::Fit(args) => fit::run(args, &registry),
         Command::Resume(args) => resume::run(args, &registry),
         Command::Sweep(args) => sweep::run(args, &registry),
         Command::Eval(args) => eval::run(args, &registry),
+        #[cfg(feature = "torch")]
+        Command::Predict(args) => predict::run(args, &registry),
         Command::Play(args) => play::run(args, &registry),
         Command::Plot(args) => plot::run(args, &registry),
         Command::Compare(args) => compare::run(args, &registry),
         Command::Report(args) => report::run(args, &registry),
         Command::List(args) => list::run(args, &registry),
         Command::Check(args) => check::run(args, &registry),
+        Command::Data(args) => data::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),
     };

@@ -286,11 +286,12 @@ fn build(
     let folder = PathBuf::from(&args.what);
     if folder.is_dir() {
         let config = read_config(&folder, registry)?;
+        let env = &config.agent_task()?.env;
         let options = EnvOptions {
             num_envs: 1,
-            ..config.env.options.clone()
+            ..env.options.clone()
         };
-        let mut envs = capped(&config.env.id, &config.env.params, options)?;
+        let mut envs = capped(&env.id, &env.params, options)?;
         if args.random {
             let player = random(&*envs);
             return Ok((envs, player));

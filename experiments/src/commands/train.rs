@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use thorndike_core::Registry;
 
 use super::{Outcome, conclude};
-use crate::config::Config;
+use crate::config::{Config, Task};
 use crate::launch::{Experiment, Plan};
 
 /// Train an agent as a configuration file says, and draw its reward curve
@@ -27,6 +28,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let config = Config::load(&args.config, &args.overrides, registry)?;
+    if let Task::Model(_) = config.task {
+        let path = args.config.display();
+        return Err(
+            anyhow!("{path} describes a supervised model; run thorndike fit {path}").into(),
+        );
+    }
     let plan = Plan::new(&config, registry, args.jobs.map(usize::from))?;
     eprintln!("{}", plan.describe(&config));
     let experiment = Experiment::create(config, &args.results, args.force)?;

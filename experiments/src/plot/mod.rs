@@ -13,6 +13,8 @@ mod figure;
 mod inline;
 mod parallel;
 mod rows;
+#[cfg(feature = "torch")]
+pub(crate) mod scored;
 mod theme;
 
 pub(crate) use drawing::png;
@@ -391,6 +393,9 @@ fn curve_figure(experiment: &Experiment, options: &Options) -> Result<Figure> {
     let several = curves.len() > 1;
 
     let mut panel = returns_panel(evaluated, options);
+    if experiment.measure.is_some() {
+        panel.heading = experiment.measure();
+    }
     panel.levels = levels(experiment);
     keep_few_levels(&mut panel, &mut notes);
     let mut keys = Vec::new();
@@ -430,14 +435,10 @@ fn curve_figure(experiment: &Experiment, options: &Options) -> Result<Figure> {
     };
     let mut facts = vec![format!("{} on {}", experiment.agent, experiment.env), seeds];
     facts.push(measured(experiment, evaluated, options));
-    Ok(figure(
-        experiment.name.clone(),
-        facts,
-        keys,
-        vec![panel],
-        notes,
-        options,
-    ))
+    let title = experiment.name.clone();
+    let mut figure = figure(title, facts, keys, vec![panel], notes, options);
+    figure.x_label = experiment.step_unit().to_owned();
+    Ok(figure)
 }
 
 const THICK: f64 = 3.4;
@@ -492,6 +493,9 @@ fn interval_label(options: &Options) -> String {
 
 /// What one point of the curve is.
 fn measured(experiment: &Experiment, evaluated: bool, options: &Options) -> String {
+    if experiment.measure.is_some() {
+        return "samples that were not learned from".to_owned();
+    }
     if !evaluated {
         return format!(
             "no evaluations: returns while learning, mean of the last {}",
@@ -704,14 +708,10 @@ fn panels_figure(experiment: &Experiment, names: &[String], options: &Options) -
         format!("{} on {}", experiment.agent, experiment.env),
         count(experiment.seeds.len(), "seed"),
     ];
-    Ok(figure(
-        format!("{}: learning", experiment.name),
-        facts,
-        keys,
-        drawn,
-        notes,
-        options,
-    ))
+    let title = format!("{}: learning", experiment.name);
+    let mut figure = figure(title, facts, keys, drawn, notes, options);
+    figure.x_label = experiment.step_unit().to_owned();
+    Ok(figure)
 }
 
 fn scalar_panel(heading: String, mut curves: Vec<Curve>, cut: Cut, options: &Options) -> Panel {
@@ -807,7 +807,7 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
             .iter()
             .position(|(env, _)| *env == experiment.env)
             .unwrap_or_else(|| {
-                let heading = format!("{}: return (sum of rewards per episode)", experiment.env);
+                let heading = format!("{}: {}", experiment.env, experiment.measure());
                 panels.push((
                     &experiment.env,
                     Panel {
@@ -855,7 +855,14 @@ fn compare_figure(experiments: &[Experiment], options: &Options) -> Result<Figur
         ),
     };
     let panels = panels.into_iter().map(|(_, panel)| panel).collect();
-    Ok(figure(title, facts, keys, panels, notes, options))
+    let mut figure = figure(title, facts, keys, panels, notes, options);
+    if experiments
+        .iter()
+        .all(|experiment| experiment.measure.is_some())
+    {
+        figure.x_label = experiments[0].step_unit().to_owned();
+    }
+    Ok(figure)
 }
 
 /// The seven colours come round again with other dashes.
@@ -1123,6 +1130,7 @@ mod tests {
             name: name.to_owned(),
             env: "cart-pole".to_owned(),
             agent: "dqn".to_owned(),
+            measure: None,
             seeds: runs.collect(),
             lines: vec![
                 ReferenceLine::solved(0.95 * top),

@@ -189,7 +189,7 @@ fn drawing(sweep: &Sweep, trials: &[Trial], ranking: &Ranking, theme: Theme) -> 
         theme,
         title: sweep.name.clone(),
         facts: vec![
-            format!("{} on {}", config.agent.id, config.env.id),
+            format!("{} on {}", config.ids().0, config.ids().1),
             count(ranking.rows.len(), "trial"),
             if config.seeds.len() == 1 {
                 "1 seed".to_owned()

@@ -338,9 +338,8 @@ mod tests {
         let seen: Vec<_> = trials
             .iter()
             .map(|trial| {
-                let Config {
-                    name, steps, agent, ..
-                } = &trial.config;
+                let Config { name, steps, .. } = &trial.config;
+                let agent = &trial.config.agent_task().unwrap().agent;
                 let param = |key: &str| agent.params[key].as_f64().unwrap();
                 (name.as_str(), *steps, param("gamma"))
             })

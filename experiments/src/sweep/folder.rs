@@ -30,9 +30,9 @@ use super::ranking::{FILES, Outcome, Ranking, Score};
 use crate::config::Config;
 use crate::display::SweepDisplay;
 use crate::launch::{
-    CONFIG, Experiment, SWEEP, among, check_memory, new_folder, side_by_side, write_whole,
+    Built, CONFIG, Experiment, SWEEP, among, check_memory, new_folder, side_by_side, write_whole,
 };
-use crate::run::{Halt, Run, build, difference, find_checkpoint, seed_dir};
+use crate::run::{Halt, Run, difference, find_checkpoint, seed_dir};
 use crate::runs;
 use crate::text::thousands;
 
@@ -62,10 +62,7 @@ impl Plan {
     ) -> Result<Self> {
         // Not a plan of each, which would ask for the memory that is free now: a trial that is refused for what else runs
         // on the machine would be ranked last.
-        let bytes_of = |config: &Config| -> Result<u64> {
-            let (_, mut trainer) = build(config, registry, config.seeds[0])?;
-            Ok(trainer.agent().memory())
-        };
+        let bytes_of = |config: &Config| -> Result<u64> { Ok(Built::of(config, registry)?.bytes) };
         let built: Vec<Result<u64>> = trials.iter().map(|trial| bytes_of(&trial.config)).collect();
         let bytes = built.iter().flatten().max().copied();
         let refused: Vec<Option<String>> = built
@@ -545,7 +542,7 @@ fn is_over(dir: &Path, config: &Config, seed: u64) -> Result<bool> {
     if let Some(found) = &found {
         found.warn();
     }
-    Ok(found.is_some_and(|found| found.is_finished() && found.step >= config.steps))
+    Ok(found.is_some_and(|found| found.is_over(config.steps)))
 }
 
 fn failure(dir: &Path, seed: u64) -> Result<Option<String>> {

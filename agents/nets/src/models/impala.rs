@@ -5,6 +5,7 @@ use tch::Tensor;
 use thorndike_core::{Error, Result, check_range};
 
 use super::cnn::image;
+use crate::layers::{Conv, Window, channels_last};
 use crate::{FeatureExtractor, Linear, Scope};
 
 /// Settings of [`Impala`].
@@ -90,41 +91,23 @@ pub struct Impala {
 
 #[derive(Debug)]
 struct Section {
-    first: Padded,
-    blocks: [[Padded; 2]; 2],
+    first: Conv,
+    blocks: [[Conv; 2]; 2],
 }
 
 /// A convolution of 3x3 that keeps height and width.
-#[derive(Debug)]
-struct Padded {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Padded {
-    fn new(scope: &mut Scope<'_>, inputs: i64, outputs: i64) -> Self {
-        let bound = 1.0 / (9.0 * inputs as f32).sqrt();
-        Self {
-            weight: scope.uniform("weight", &[outputs, inputs, 3, 3], bound),
-            bias: scope.uniform("bias", &[outputs], bound),
-        }
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let one = [1; 2];
-        x.conv2d(&self.weight, Some(&self.bias), one, one, one, 1)
-    }
+fn conv(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Conv {
+    Conv::of_window(scope, inputs, outputs, Window::square(3, 1, 1))
 }
 
 impl Section {
-    fn new(scope: &mut Scope<'_>, inputs: i64, outputs: i64) -> Self {
-        let first = Padded::new(&mut scope.sub("conv"), inputs, outputs);
+    fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+        let first = conv(&mut scope.sub("conv"), inputs, outputs);
         let mut block = |i: usize| {
-            let mut conv = |j: usize| {
+            [0, 1].map(|j| {
                 let scope = &mut scope.sub(&format!("block.{i}.{j}"));
-                Padded::new(scope, outputs, outputs)
-            };
-            [conv(0), conv(1)]
+                conv(scope, outputs, outputs)
+            })
         };
         Self {
             first,
@@ -134,11 +117,7 @@ impl Section {
 
     /// `[batch, inputs, h, w] -> [batch, outputs, h / 2, w / 2]`, rounded up.
     fn forward(&self, x: &Tensor) -> Tensor {
-        let (three, two, one) = ([3; 2], [2; 2], [1; 2]);
-        let x = self
-            .first
-            .forward(x)
-            .max_pool2d(three, two, one, one, false);
+        let x = Window::square(3, 2, 1).max_pool(&self.first.forward(x));
         self.blocks.iter().fold(x, |x, [first, second]| {
             let inner = first.forward(&x.relu()).relu();
             x + second.forward(&inner)
@@ -154,11 +133,11 @@ impl Impala {
     pub fn new(config: &ImpalaConfig, scope: &mut Scope<'_>, shape: &[i64]) -> Result<Self> {
         config.check()?;
         let image = image(shape)?;
-        let mut inputs = image[0] as i64;
+        let mut inputs = image[0];
         let sections = config.channels.iter().enumerate().map(|(i, &channels)| {
             let scope = &mut scope.sub(&format!("section.{i}"));
-            let section = Section::new(scope, inputs, channels as i64);
-            inputs = channels as i64;
+            let section = Section::new(scope, inputs, channels);
+            inputs = channels;
             section
         });
         let sections = sections.collect();
@@ -176,7 +155,7 @@ impl Impala {
 impl FeatureExtractor for Impala {
     fn features(&self, obs: &Tensor, _train: bool) -> Tensor {
         let [channels, height, width] = self.image;
-        let images = obs.view([-1, channels, height, width]);
+        let images = channels_last(&obs.view([-1, channels, height, width]));
         let x = self
             .sections
             .iter()

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use thorndike_core::{Error, Result};
 
-use crate::layers::{LayerNorm, Norm};
-use crate::{FeatureExtractor, LayerShape, Linear, Scope};
+use crate::layers::{Norm, NormLayer};
+use crate::{Dropout, FeatureExtractor, LayerShape, Linear, Scope};
 
 /// Settings of [`Mlp`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
     /// Units of each layer. Default `[64, 64]` (Raffin et al., "Stable-Baselines3", 2021, DQN's MLP policy).
@@ -17,6 +17,8 @@ pub struct MlpConfig {
     pub activation: Activation,
     /// Normalisation before every nonlinearity. Default none.
     pub norm: Norm,
+    /// Share of the numbers behind each layer that are [dropped](crate::Dropout) while learning. Default 0.
+    pub dropout: f64,
 }
 
 /// An elementwise nonlinearity.
@@ -36,6 +38,7 @@ impl Default for MlpConfig {
             hidden: vec![64, 64],
             activation: Activation::Relu,
             norm: Norm::None,
+            dropout: 0.0,
         }
     }
 }
@@ -43,7 +46,7 @@ impl Default for MlpConfig {
 impl MlpConfig {
     /// Weights on `inputs` numbers, and units of the last layer.
     pub(crate) fn size(&self, inputs: u64) -> (u64, u64) {
-        let norm = if self.norm == Norm::Layer { 2 } else { 0 };
+        let norm = self.norm.weights() as u64;
         let layers = self.hidden.iter().map(|&units| units as u64);
         layers.fold((0, inputs), |(sum, inputs), units| {
             let layer = inputs.saturating_add(1 + norm).saturating_mul(units);
@@ -63,8 +66,22 @@ impl MlpConfig {
             );
             return Err(Error::config("hidden", what));
         }
-        Ok(())
+        check_rate("dropout", self.dropout)
     }
+}
+
+/// Refuses a rate of [`Dropout`] that leaves nothing.
+pub(super) fn check_rate(key: &str, rate: f64) -> Result<()> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(());
+    }
+    let what = format!("{rate} is out of range; give 0 or more, but less than 1");
+    Err(Error::config(key, what))
+}
+
+/// A layer that drops numbers, if `rate` is above 0; else nothing is drawn in `scope`.
+pub(super) fn dropout(scope: &mut Scope<'_>, rate: f64) -> Option<Dropout> {
+    (rate > 0.0).then(|| Dropout::new(scope, rate))
 }
 
 /// More units than any published fully connected layer; a mistyped number is caught before it is allocated.
@@ -73,7 +90,7 @@ pub(super) const MAX_UNITS: usize = 65_536;
 /// Fully connected layers, a nonlinearity after each.
 #[derive(Debug)]
 pub struct Mlp {
-    layers: Vec<(Linear, Option<LayerNorm>)>,
+    layers: Vec<(Linear, Option<NormLayer>, Option<Dropout>)>,
     activation: Activation,
     width: i64,
 }
@@ -90,8 +107,8 @@ impl Mlp {
             let scope = &mut scope.sub(&i.to_string());
             let layer = Linear::new(scope, width, units as i64);
             width = units as i64;
-            let norm = (config.norm == Norm::Layer).then(|| LayerNorm::new(scope, width));
-            (layer, norm)
+            let norm = NormLayer::new(config.norm, scope, width);
+            (layer, norm, dropout(scope, config.dropout))
         });
         Ok(Self {
             layers: layers.collect(),
@@ -102,20 +119,24 @@ impl Mlp {
 }
 
 impl FeatureExtractor for Mlp {
-    fn features(&self, obs: &Tensor, _train: bool) -> Tensor {
+    fn features(&self, obs: &Tensor, train: bool) -> Tensor {
         let flat = match obs.dim() {
             2 => obs.shallow_clone(),
             _ => obs.flatten(1, -1),
         };
-        self.layers.iter().fold(flat, |x, (layer, norm)| {
+        self.layers.iter().fold(flat, |x, (layer, norm, dropout)| {
             let mut x = layer.forward(&x);
             if let Some(norm) = norm {
-                x = norm.forward(&x);
+                x = norm.forward(&x, train);
             }
-            match self.activation {
-                // In place: neither backward pass needs the value before the nonlinearity.
+            // In place: neither backward pass needs the value before the nonlinearity.
+            x = match self.activation {
                 Activation::Relu => x.relu_(),
                 Activation::Tanh => x.tanh_(),
+            };
+            match dropout {
+                Some(dropout) => dropout.forward(&x, train),
+                None => x,
             }
         })
     }
@@ -125,14 +146,18 @@ impl FeatureExtractor for Mlp {
     }
 
     fn chain(&self) -> Option<Vec<LayerShape>> {
-        let shape = |(layer, norm): &(Linear, Option<LayerNorm>)| {
+        let shape = |(layer, norm, dropout): &(Linear, Option<NormLayer>, Option<Dropout>)| {
             let [outputs, inputs] = [0, 1].map(|i| layer.weight.size()[i] as usize);
-            LayerShape {
+            let is_chained = dropout.is_none() && !matches!(norm, Some(NormLayer::Batch(_)));
+            is_chained.then(|| LayerShape {
                 norm: norm.is_some(),
                 ..LayerShape::linear(inputs, outputs, true)
-            }
+            })
         };
-        (self.activation == Activation::Relu).then(|| self.layers.iter().map(shape).collect())
+        if self.activation != Activation::Relu {
+            return None;
+        }
+        self.layers.iter().map(shape).collect()
     }
 }
 
@@ -152,7 +177,7 @@ mod tests {
         MlpConfig {
             hidden: hidden.to_vec(),
             activation,
-            norm: Norm::None,
+            ..MlpConfig::default()
         }
     }
 
@@ -183,6 +208,32 @@ mod tests {
         assert_eq!(relu.chain(), Some(layers.to_vec()));
         let (_, tanh) = built(&config(&[3, 5], Activation::Tanh)).unwrap();
         assert_eq!(tanh.chain(), None);
+    }
+
+    #[test]
+    fn what_differs_between_learning_and_predicting_is_no_chain() {
+        let dropped = MlpConfig {
+            dropout: 0.5,
+            ..config(&[8], Activation::Relu)
+        };
+        let batch = MlpConfig {
+            norm: Norm::Batch,
+            ..config(&[8], Activation::Relu)
+        };
+        for config in [dropped, batch] {
+            let (store, mlp) = built(&config).unwrap();
+            assert_eq!(mlp.chain(), None);
+            assert_eq!(store.num_parameters() as u64, config.size(2).0);
+            let obs = Tensor::from_slice(&[1_f32, 2.0, -1.0, 0.5]).view([2, 2]);
+            store.draw_for(1);
+            assert_ne!(mlp.features(&obs, true), mlp.features(&obs, false));
+        }
+        let all = MlpConfig {
+            dropout: 1.0,
+            ..config(&[8], Activation::Relu)
+        };
+        let error = built(&all).unwrap_err().to_string();
+        assert!(error.starts_with("dropout: 1 is out of range"), "{error}");
     }
 
     #[test]

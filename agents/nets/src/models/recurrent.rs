@@ -1,21 +1,15 @@
-//! Recurrent networks: `[batch, time, inputs] -> [batch, time, width]`, with a state that is carried on.
+//! Recurrent networks of agents: `[batch, time, inputs] -> [batch, time, width]`, with a state that is carried on.
 //!
-//! Dense layers on every observation, then one recurrent layer, then dense layers on its output:
-//!
-//! | cell | one step, with `a = W_ih x + b_ih` and `u = W_hh h + b_hh` | state |
-//! |---|---|---|
-//! | `rnn` | `h' = tanh(a + u)` | `h` |
-//! | `gru` | `r, z = s(a_rz + u_rz)`, `n = tanh(a_n + r u_n)`, `h' = (1 - z) n + z h` | `h` |
-//! | `lstm` | `i, f, o = s(a_ifo + u_ifo)`, `g = tanh(a_g + u_g)`, `c' = f c + i g`, `h' = o tanh(c')` | `h`, then `c` |
-//!
-//! where `s` is the logistic function and the rows of `W` are those of the gates in the order `r, z, n` and
-//! `i, f, g, o`, as PyTorch's.
+//! Dense layers on every observation, then one recurrent layer, then dense layers on its output. What one step
+//! computes is in [`Cell`](super::Cell).
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use thorndike_core::{Error, Result};
 
+use super::cell::{Packing, RecurrentLayer, dense, dense_size, no_states, relu_layers};
 use super::mlp::MAX_UNITS;
+use super::{Activation, Cell};
 use crate::{FeatureExtractor, Linear, Scope};
 
 /// Settings of [`Recurrent`].
@@ -30,31 +24,6 @@ pub struct RecurrentConfig {
     pub encoder: Vec<usize>,
     /// Units of the layers with ReLU behind the recurrence. Default none.
     pub hidden: Vec<usize>,
-}
-
-/// What one step of a recurrent layer computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cell {
-    /// The plain one with tanh (Elman, "Finding Structure in Time", 1990).
-    Rnn,
-    /// Gated recurrent unit (Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical
-    /// Machine Translation", 2014).
-    #[default]
-    Gru,
-    /// Long short-term memory with forget gate (Gers, Schmidhuber and Cummins, "Learning to Forget", 2000).
-    Lstm,
-}
-
-impl Cell {
-    /// Blocks of `units` rows in the weights.
-    fn gates(self) -> i64 {
-        match self {
-            Self::Rnn => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
 }
 
 impl Default for RecurrentConfig {
@@ -87,21 +56,15 @@ impl RecurrentConfig {
 
     /// Weights for observations of `inputs` numbers, and the features: known before anything is allocated.
     pub fn size(&self, inputs: u64) -> (u64, u64) {
-        let dense = |(sum, inputs): (u64, u64), &units: &usize| {
-            let layer = inputs.saturating_add(1).saturating_mul(units as u64);
-            (layer.saturating_add(sum), units as u64)
-        };
-        let (weights, inputs) = self.encoder.iter().fold((0, inputs), dense);
+        let (weights, inputs) = dense_size((0, inputs), &self.encoder);
         let units = self.units as u64;
-        let row = inputs.saturating_add(units).saturating_add(2);
-        let rows = units.saturating_mul(self.cell.gates() as u64);
-        let weights = rows.saturating_mul(row).saturating_add(weights);
-        self.hidden.iter().fold((weights, units), dense)
+        let weights = self.cell.weights(inputs, units).saturating_add(weights);
+        dense_size((weights, units), &self.hidden)
     }
 
     /// Numbers in a state.
     pub fn state_len(&self) -> usize {
-        self.units * if self.cell == Cell::Lstm { 2 } else { 1 }
+        self.units * self.cell.states()
     }
 }
 
@@ -115,11 +78,7 @@ impl RecurrentConfig {
 #[derive(Debug)]
 pub struct Recurrent {
     encoder: Vec<Linear>,
-    cell: Cell,
-    /// `W_ih` `[gates * units, inputs]`, `W_hh` `[gates * units, units]`, `b_ih` and `b_hh` `[gates * units]`.
-    weights: [Tensor; 4],
-    units: i64,
-    state_len: i64,
+    layer: RecurrentLayer,
     hidden: Vec<Linear>,
     width: i64,
 }
@@ -133,24 +92,17 @@ impl Recurrent {
         config.check()?;
         let mut width = inputs;
         let encoder = dense("encoder", &config.encoder, scope, &mut width);
-        let units = config.units as i64;
-        let rows = config.cell.gates() * units;
-        let bound = 1.0 / (units as f32).sqrt();
-        let mut cell = scope.sub("cell");
-        let weights = [
-            cell.uniform("weight_ih", &[rows, width], bound),
-            cell.uniform("weight_hh", &[rows, units], bound),
-            cell.uniform("bias_ih", &[rows], bound),
-            cell.uniform("bias_hh", &[rows], bound),
-        ];
-        width = units;
+        let layer = RecurrentLayer::new(
+            &mut scope.sub("cell"),
+            &[String::new()],
+            (config.cell, Activation::Tanh),
+            [width, config.units as i64],
+        );
+        width = layer.width();
         let hidden = dense("hidden", &config.hidden, scope, &mut width);
         Ok(Self {
             encoder,
-            cell: config.cell,
-            weights,
-            units,
-            state_len: config.state_len() as i64,
+            layer,
             hidden,
             width,
         })
@@ -158,7 +110,7 @@ impl Recurrent {
 
     /// Numbers in a state; the state at the start of a sequence is all zeros.
     pub fn state_len(&self) -> i64 {
-        self.state_len
+        self.layer.state_len()
     }
 
     /// Number of features.
@@ -170,7 +122,7 @@ impl Recurrent {
     /// states behind the last step. `train` is for passes that a gradient goes back through.
     pub fn run(&self, x: &Tensor, states: &Tensor, train: bool) -> (Tensor, Tensor) {
         let x = relu_layers(&self.encoder, x.shallow_clone());
-        let (outputs, states) = self.unroll(&x, states, train);
+        let (outputs, states) = self.layer.run(&x, states, train);
         (relu_layers(&self.hidden, outputs), states)
     }
 
@@ -182,82 +134,10 @@ impl Recurrent {
     pub fn states_after(&self, x: &Tensor, lens: &[usize], states: &Tensor) -> Tensor {
         let size = x.size();
         assert_eq!(size[0] as usize, lens.len(), "one length a row");
-        // Packed sequences: the longest first, and the rows of one time step together.
-        let mut order: Vec<i64> = (0..size[0]).filter(|&i| lens[i as usize] > 0).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(lens[i as usize]));
-        let Some(&first) = order.first() else {
-            return states.shallow_clone();
-        };
-        let longest = lens[first as usize];
-        assert!(longest as i64 <= size[1], "{longest} steps of {}", size[1]);
-        let (mut rows, mut batch_sizes) = (Vec::new(), Vec::with_capacity(longest));
-        for t in 0..longest {
-            let before = rows.len();
-            let running = order.iter().take_while(|&&i| lens[i as usize] > t);
-            rows.extend(running.map(|&i| i * size[1] + t as i64));
-            batch_sizes.push((rows.len() - before) as i64);
-        }
-        let on_device = |indices: &[i64]| Tensor::from_slice(indices).to_device(x.device());
-        let packed = x.flatten(0, 1).index_select(0, &on_device(&rows));
-        let packed = relu_layers(&self.encoder, packed);
-        let order = on_device(&order);
-        let batch_sizes = Tensor::from_slice(&batch_sizes);
-        let (h, c) = self.split(&states.index_select(0, &order));
-        let (w, no) = (&self.weights, false);
-        let after = match self.cell {
-            Cell::Rnn => {
-                Tensor::rnn_tanh_data(&packed, &batch_sizes, &h, w, true, 1, 0.0, no, no).1
-            }
-            Cell::Gru => Tensor::gru_data(&packed, &batch_sizes, &h, w, true, 1, 0.0, no, no).1,
-            Cell::Lstm => {
-                let (_, h, c) =
-                    Tensor::lstm_data(&packed, &batch_sizes, &[h, c], w, true, 1, 0.0, no, no);
-                Tensor::cat(&[h, c], 2)
-            }
-        };
-        states.index_copy(0, &order, &after.squeeze_dim(0))
+        let packing = Packing::new(lens, size[1], x.device());
+        let packed = relu_layers(&self.encoder, packing.pack(x));
+        self.layer.run_packed(&packed, &packing, states, false).1
     }
-
-    /// The recurrent layer alone: outputs `[batch, time, units]` and the states behind the last step.
-    fn unroll(&self, x: &Tensor, states: &Tensor, train: bool) -> (Tensor, Tensor) {
-        let (h, c) = self.split(states);
-        let w = &self.weights;
-        let (outputs, after) = match self.cell {
-            Cell::Rnn => x.rnn_tanh(&h, w, true, 1, 0.0, train, false, true),
-            Cell::Gru => x.gru(&h, w, true, 1, 0.0, train, false, true),
-            Cell::Lstm => {
-                let (outputs, h, c) = x.lstm(&[h, c], w, true, 1, 0.0, train, false, true);
-                (outputs, Tensor::cat(&[h, c], 2))
-            }
-        };
-        (outputs, after.squeeze_dim(0))
-    }
-
-    /// `[batch, state_len]` -> `h` and, for an LSTM, `c`, each `[1, batch, units]`.
-    fn split(&self, states: &Tensor) -> (Tensor, Tensor) {
-        let part = |start| {
-            let part = states.narrow(1, start, self.units);
-            part.contiguous().unsqueeze(0)
-        };
-        match self.cell {
-            Cell::Lstm => (part(0), part(self.units)),
-            _ => (part(0), Tensor::new()),
-        }
-    }
-}
-
-/// Declares layers of `units` below `name`, and sets `width` to the last one's.
-fn dense(name: &str, units: &[usize], scope: &mut Scope<'_>, width: &mut i64) -> Vec<Linear> {
-    let mut scope = scope.sub(name);
-    let layers = units.iter().enumerate().map(|(i, &units)| {
-        let inputs = std::mem::replace(width, units as i64);
-        Linear::new(&mut scope.sub(&i.to_string()), inputs, units as i64)
-    });
-    layers.collect()
-}
-
-fn relu_layers(layers: &[Linear], x: Tensor) -> Tensor {
-    layers.iter().fold(x, |x, layer| layer.forward(&x).relu_())
 }
 
 /// A [`Recurrent`] network over the frames of a stack, from a state of zeros: its features of the newest frame,
@@ -300,9 +180,9 @@ impl FeatureExtractor for RecurrentStack {
         let batch = obs.size()[0];
         let x = obs.reshape([batch, self.frames, -1]);
         let x = relu_layers(&network.encoder, x);
-        let states = Tensor::zeros([batch, network.state_len], (Kind::Float, obs.device()));
-        let (_, states) = network.unroll(&x, &states, train);
-        let newest = states.narrow(1, 0, network.units);
+        let states = no_states(batch, network.state_len(), obs.device());
+        let (_, states) = network.layer.run(&x, &states, train);
+        let newest = states.narrow(1, 0, network.layer.units);
         relu_layers(&network.hidden, newest)
     }
 
@@ -315,10 +195,10 @@ impl FeatureExtractor for RecurrentStack {
 mod tests {
     use super::*;
     use crate::ParamStore;
+    use crate::models::cell::by_hand::{affine, assert_close, doubles, numbers, step};
     use crate::params::to_vec;
-    use tch::Device;
+    use tch::{Device, Kind};
     use thorndike_core::Seeds;
-    use thorndike_core::rand::RngExt;
 
     const CELLS: [Cell; 3] = [Cell::Rnn, Cell::Gru, Cell::Lstm];
 
@@ -337,69 +217,18 @@ mod tests {
         ParamStore::build(Device::Cpu, rng, |scope| Recurrent::new(config, scope, 2)).unwrap()
     }
 
-    fn numbers(shape: &[i64], seed: u64) -> Tensor {
-        let mut rng = Seeds::new(seed).stream("test", 0);
-        let len = shape.iter().product::<i64>();
-        let values: Vec<f32> = (0..len).map(|_| 2.0 * rng.random::<f32>() - 1.0).collect();
-        Tensor::from_slice(&values).view(shape)
-    }
-
-    fn assert_close(a: &Tensor, b: &[f64]) {
-        let a = to_vec(a);
-        assert_eq!(a.len(), b.len());
-        for (a, b) in a.iter().zip(b) {
-            // Numbers of order 1 through a few dozen f32 roundings.
-            assert!((f64::from(*a) - b).abs() < 1e-5, "{a} {b}");
-        }
-    }
-
-    /// `W x + b` in f64, with row-major `W`.
-    fn affine(w: &[f32], b: &[f32], x: &[f64]) -> Vec<f64> {
-        let rows = w.chunks_exact(x.len()).zip(b);
-        rows.map(|(w, b)| {
-            let products = w.iter().zip(x).map(|(w, x)| f64::from(*w) * x);
-            f64::from(*b) + products.sum::<f64>()
-        })
-        .collect()
-    }
-
     fn relu_layer(layers: &[Linear], x: &[f64]) -> Vec<f64> {
-        let mut y = affine(&to_vec(&layers[0].weight), &to_vec(&layers[0].bias), x);
+        let mut y = affine(&layers[0].weight, &layers[0].bias, x);
         y.iter_mut().for_each(|y| *y = y.max(0.0));
         y
     }
 
     /// One step of the papers' formulas on one row: features, and the state after it.
     fn step_by_hand(net: &Recurrent, x: &[f64], state: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let [w_ih, w_hh, b_ih, b_hh] = net.weights.each_ref().map(to_vec);
         let x = relu_layer(&net.encoder, x);
-        let (h, c) = state.split_at(3);
-        let (a, u) = (affine(&w_ih, &b_ih, &x), affine(&w_hh, &b_hh, h));
-        let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
-        let gate = |block: usize, i: usize| a[3 * block + i] + u[3 * block + i];
-        let state: Vec<f64> = match net.cell {
-            Cell::Rnn => (0..3).map(|i| gate(0, i).tanh()).collect(),
-            Cell::Gru => (0..3)
-                .map(|i| {
-                    let (r, z) = (logistic(gate(0, i)), logistic(gate(1, i)));
-                    let n = (a[6 + i] + r * u[6 + i]).tanh();
-                    (1.0 - z) * n + z * h[i]
-                })
-                .collect(),
-            Cell::Lstm => {
-                let c = (0..3).map(|i| {
-                    logistic(gate(1, i)) * c[i] + logistic(gate(0, i)) * gate(2, i).tanh()
-                });
-                let c: Vec<f64> = c.collect();
-                let h = (0..3).map(|i| logistic(gate(3, i)) * c[i].tanh());
-                h.chain(c.iter().copied()).collect()
-            }
-        };
+        let cell = (net.layer.cell, Activation::Tanh);
+        let state = step(cell, &net.layer.weights, &x, state);
         (relu_layer(&net.hidden, &state[..3]), state)
-    }
-
-    fn doubles(x: &Tensor) -> Vec<f64> {
-        to_vec(x).into_iter().map(f64::from).collect()
     }
 
     #[test]
