@@ -74,10 +74,18 @@ fn read<T: serde::de::DeserializeOwned>(value: Value, key: &str) -> Result<T, St
 }
 
 impl DataConfig {
-    /// Name of the data: the last part of their path, without its ending.
+    /// Name of the data: the last part of their path, without its ending; that of their folder, if the file has a name that
+    /// says nothing.
     pub fn name(&self) -> &str {
-        let stem = self.source.path().file_stem();
-        stem.and_then(|stem| stem.to_str()).unwrap_or("data")
+        let path = self.source.path();
+        let text = std::ffi::OsStr::to_str;
+        match path.file_stem().and_then(text) {
+            Some("train" | "data" | "input") | None => {
+                let folder = path.parent().and_then(Path::file_name);
+                folder.and_then(text).unwrap_or("data")
+            }
+            Some(name) => name,
+        }
     }
 
     /// The samples that are learned from, and those that are kept back, for a run with root seed `seed`.
