@@ -10,7 +10,7 @@ use thorndike_data::score::{
     roc_auc_ovr, top_k_accuracy, wilson,
 };
 use thorndike_data::{
-    Batch, DataSet, Gathered, Info, Learner, Sample, Scores, Target, Task, Values,
+    Batch, DataSet, Gathered, Info, Learner, Sample, Scores, Target, Task, Values, largest,
 };
 
 use crate::plot::scored::{Entry, MOST_CLASSES, confusion, sheet};
@@ -187,16 +187,6 @@ fn mean_interval(values: &[f64]) -> Option<Interval> {
     interval(values.len(), 0, RESAMPLES, |drawn| {
         drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64
     })
-}
-
-fn largest(row: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, value) in row.iter().enumerate() {
-        if *value > row[best] {
-            best = i;
-        }
-    }
-    best
 }
 
 /// How well each class is found, as lines of a table.

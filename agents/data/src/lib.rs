@@ -40,7 +40,7 @@ pub use formats::sequences::SequencesConfig;
 pub use formats::table::TableConfig;
 pub use learner::{At, Learner, Prediction};
 pub use loader::{Loaded, Loader, LoaderConfig};
-pub use scorer::{Gathered, Scorer, Scores};
+pub use scorer::{Gathered, Scorer, Scores, largest};
 pub use source::{Part, SourceConfig};
 pub use split::{SplitConfig, Subset, split};
 pub use standardize::Moments;

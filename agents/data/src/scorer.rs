@@ -2,6 +2,7 @@
 
 use thorndike_core::Kind;
 
+use crate::score::Regression;
 use crate::{Batch, IGNORED, Info, Prediction, Targets, Task};
 
 /// How a model did on a part of a data set.
@@ -193,7 +194,10 @@ impl Scores {
                 truth,
                 outputs,
                 width,
-            } => r2(truth, outputs, *width),
+            } => {
+                let wide = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| x.into()).collect() };
+                Regression::of(*width, &wide(truth), &wide(outputs)).r2()
+            }
         }
     }
 
@@ -273,29 +277,8 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Coefficient of determination, the mean over all numbers.
-fn r2(truth: &[f32], outputs: &[f32], width: usize) -> f64 {
-    let each = (0..width).map(|i| {
-        let pairs = || {
-            let truth = truth.iter().skip(i).step_by(width);
-            truth
-                .zip(outputs.iter().skip(i).step_by(width))
-                .map(|(&t, &o)| (f64::from(t), f64::from(o)))
-        };
-        let n = pairs().count().max(1) as f64;
-        let middle = pairs().map(|(t, _)| t).sum::<f64>() / n;
-        let around: f64 = pairs().map(|(t, _)| (t - middle).powi(2)).sum();
-        let left: f64 = pairs().map(|(t, o)| (t - o).powi(2)).sum();
-        match around > 0.0 {
-            true => 1.0 - left / around,
-            false => f64::from(u8::from(left == 0.0)),
-        }
-    });
-    each.sum::<f64>() / width.max(1) as f64
-}
-
-/// The first of the largest.
-fn largest(row: &[f32]) -> usize {
+/// Place of the first of the largest numbers of a row: the class that a model says.
+pub fn largest(row: &[f32]) -> usize {
     let mut best = 0;
     for (i, value) in row.iter().enumerate() {
         if *value > row[best] {
