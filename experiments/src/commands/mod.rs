@@ -9,7 +9,6 @@ mod conclude;
 mod data;
 mod doctor;
 mod eval;
-mod fit;
 mod list;
 mod out;
 mod play;
@@ -42,8 +41,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Train an agent as a configuration file says, and draw its reward curve
     Train(train::Args),
-    Fit(fit::Args),
+    /// Train a supervised model as a configuration file says, and draw its learning curve
+    Fit(train::Args),
     Resume(resume::Args),
     Sweep(sweep::Args),
     Eval(eval::Args),
@@ -94,7 +95,7 @@ pub fn main(registry: Registry) -> ExitCode {
     thorndike_nets::use_threads(1);
     let outcome = match cli.command {
         Command::Train(args) => train::run(args, &registry),
-        Command::Fit(args) => fit::run(args, &registry),
+        Command::Fit(args) => train::fit(args, &registry),
         Command::Resume(args) => resume::run(args, &registry),
         Command::Sweep(args) => sweep::run(args, &registry),
         Command::Eval(args) => eval::run(args, &registry),

@@ -7,12 +7,12 @@ use super::{Outcome, conclude};
 use crate::config::{Config, Task};
 use crate::launch::{Experiment, Plan};
 
-/// Train an agent as a configuration file says, and draw its reward curve
+/// Of `train` and `fit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Configuration file, such as experiments/configs/cart-pole-dqn.toml
+    /// Configuration file, such as those in experiments/configs
     config: PathBuf,
-    /// Overrides, such as steps=1000 or agent.params.gamma=0.95
+    /// Overrides, such as steps=1000 or seeds=[1,2]
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Seeds at a time; as many as there are cores if absent
@@ -26,6 +26,7 @@ pub(super) struct Args {
     force: bool,
 }
 
+/// Trains an agent.
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let config = Config::load(&args.config, &args.overrides, registry)?;
     if let Task::Model(_) = config.task {
@@ -34,8 +35,25 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
             anyhow!("{path} describes a supervised model; run thorndike fit {path}").into(),
         );
     }
+    start(&args, config, registry)
+}
+
+/// Trains a supervised model.
+pub(super) fn fit(args: Args, registry: &Registry) -> Outcome {
+    let config = Config::load(&args.config, &args.overrides, registry)?;
+    if let Task::Agent(_) = config.task {
+        let path = args.config.display();
+        return Err(anyhow!("{path} describes an agent; run thorndike train {path}").into());
+    }
+    start(&args, config, registry)
+}
+
+fn start(args: &Args, config: Config, registry: &Registry) -> Outcome {
     let plan = Plan::new(&config, registry, args.jobs.map(usize::from))?;
     eprintln!("{}", plan.describe(&config));
+    if let Task::Model(_) = config.task {
+        eprintln!("  {}", plan.agent);
+    }
     let experiment = Experiment::create(config, &args.results, args.force)?;
     eprintln!("  results in {}\n", experiment.dir.display());
     conclude::run_and_conclude(&experiment, registry, plan.jobs)
