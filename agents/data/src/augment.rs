@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use thorndike_core::rand::{RngExt, seq::SliceRandom};
 use thorndike_core::{Array, Element, Error, Kind, Result, Rng, Space, check_range};
 
+use crate::boxes::Letterbox;
+use crate::resample::{Place, move_boxes, paste};
 use crate::{Batch, IGNORED, Info, Sample, Target, Targets, Task, Values};
 
 /// A random change of one image, bytes of shape `[channels, height, width]`. Where each pixel has a class
-/// ([`Target::Positions`]), the classes move with their pixels.
+/// ([`Target::Positions`]), the classes move with their pixels; so do boxes ([`Target::Boxes`]), which are cut off at the
+/// edges, and dropped where less than a tenth of their area or a side under 2 pixels is left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Augment {
@@ -21,6 +24,22 @@ pub enum Augment {
         /// How often. Default 0.5.
         #[serde(default = "half")]
         probability: f64,
+    },
+    /// Mirrors above and below.
+    FlipVertical {
+        /// How often. Default 0.5.
+        #[serde(default = "half")]
+        probability: f64,
+    },
+    /// Resizes the image about its middle and moves it; what comes in from outside is grey as in a
+    /// [`Letterbox`], [`IGNORED`] among classes of pixels.
+    Affine {
+        /// Least and greatest factor. Default 1 to 1.
+        #[serde(default = "unchanged")]
+        scale: [f64; 2],
+        /// Largest distance in each direction, as a share of the height or width. Default 0.
+        #[serde(default)]
+        translate: f64,
     },
     /// Cuts out a window at a random place. An image smaller than the window is first filled up with zeros at the bottom
     /// and on the right, [`IGNORED`] among classes of pixels.
@@ -67,6 +86,10 @@ fn half() -> f64 {
     0.5
 }
 
+fn unchanged() -> [f64; 2] {
+    [1.0, 1.0]
+}
+
 impl Augment {
     /// Refuses values out of range and data that it does not fit. Returns what the samples are afterwards.
     ///
@@ -83,7 +106,19 @@ impl Augment {
         let side = height.min(width);
         let mut after = info.clone();
         match self {
-            Self::Flip { probability } => check_range("probability", *probability, 0.0..=1.0)?,
+            Self::Flip { probability } | Self::FlipVertical { probability } => {
+                check_range("probability", *probability, 0.0..=1.0)?;
+            }
+            Self::Affine { scale, translate } => {
+                for factor in scale {
+                    check_range("scale", *factor, 0.05..=20.0)?;
+                }
+                if scale[0] > scale[1] {
+                    let what = format!("{scale:?} is no range; give the smaller number first");
+                    return Err(Error::config("scale", what));
+                }
+                check_range("translate", *translate, 0.0..=1.0)?;
+            }
             Self::Crop { size } => {
                 if size[0] == 0 || size[0] > height || size[1] == 0 || size[1] > width {
                     let what = format!(
@@ -143,6 +178,7 @@ impl Augment {
     pub fn apply(&self, sample: &mut Sample, rng: &mut Rng) {
         let shape: [usize; 3] = sample.shape[..].try_into().expect("an image");
         let [_, height, width] = shape;
+        let (tall, wide) = (height as f32, width as f32);
         let Values::U8(pixels) = &mut sample.values else {
             panic!("an image of bytes");
         };
@@ -153,7 +189,32 @@ impl Augment {
                     if let Target::Positions(classes) = &mut sample.target {
                         classes.chunks_exact_mut(width).for_each(<[i32]>::reverse);
                     }
+                    move_boxes(&mut sample.target, [height, width], |[x1, y1, x2, y2]| {
+                        [wide - x2, y1, wide - x1, y2]
+                    });
                 }
+            }
+            Self::FlipVertical { probability } => {
+                if rng.random_bool(probability) {
+                    for channel in pixels.chunks_exact_mut(height * width) {
+                        upside_down(channel, width);
+                    }
+                    if let Target::Positions(classes) = &mut sample.target {
+                        upside_down(classes, width);
+                    }
+                    move_boxes(&mut sample.target, [height, width], |[x1, y1, x2, y2]| {
+                        [x1, tall - y2, x2, tall - y1]
+                    });
+                }
+            }
+            Self::Affine { scale, translate } => {
+                let scale = rng.random_range(scale[0]..=scale[1]) as f32;
+                let mut start = |side: f32| {
+                    let distance = rng.random_range(-translate..=translate) as f32;
+                    side * ((1.0 - scale) / 2.0 + distance)
+                };
+                let start = [start(tall), start(wide)];
+                place(sample, Place { scale, start });
             }
             Self::Crop { size } => {
                 let mut start = |all: usize, part: usize| {
@@ -211,7 +272,49 @@ fn cut(sample: &mut Sample, at: [isize; 2], size: [usize; 2]) {
     if let Target::Positions(classes) = &mut sample.target {
         *classes = window(classes, from, at, size, IGNORED);
     }
+    move_boxes(&mut sample.target, size, |[x1, y1, x2, y2]| {
+        let [top, left] = at.map(|start| start as f32);
+        [x1 - left, y1 - top, x2 - left, y2 - top]
+    });
     sample.shape[1..].copy_from_slice(&size);
+}
+
+/// Turns the rows of one channel around.
+fn upside_down<T>(channel: &mut [T], width: usize) {
+    let (mut rows, mut rest) = (channel.len() / width, channel);
+    while rows > 1 {
+        let (first, others) = rest.split_at_mut(width);
+        let (between, last) = others.split_at_mut((rows - 2) * width);
+        first.swap_with_slice(last);
+        (rows, rest) = (rows - 2, between);
+    }
+}
+
+/// Resizes and moves an image, its classes and its boxes.
+fn place(sample: &mut Sample, place: Place) {
+    let size @ [height, width] = [sample.shape[1], sample.shape[2]];
+    let whole = [[0, height], [0, width]];
+    if let Values::U8(pixels) = &mut sample.values {
+        let mut canvas = vec![Letterbox::GREY; pixels.len()];
+        paste(pixels, size, &mut canvas, size, place, whole);
+        *pixels = canvas;
+    }
+    if let Target::Positions(classes) = &mut sample.target {
+        let from = |at: usize, axis: usize| {
+            let from = (at as f32 + 0.5 - place.start[axis]) / place.scale;
+            (0.0..size[axis] as f32)
+                .contains(&from)
+                .then_some(from as usize)
+        };
+        let class = |at: usize| {
+            let (y, x) = (from(at / width, 0)?, from(at % width, 1)?);
+            Some(classes[y * width + x])
+        };
+        *classes = (0..classes.len())
+            .map(|at| class(at).unwrap_or(IGNORED))
+            .collect();
+    }
+    move_boxes(&mut sample.target, size, |bounds| place.apply(bounds));
 }
 
 /// A window of one channel, `outside` where it lies outside.
@@ -366,6 +469,8 @@ fn mix_rows<T: Element>(rows: &mut Array, partners: &[usize], mix: impl Fn(T, T)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Object;
+    use crate::mosaic::tests::{check_marks, marked};
     use crate::toy::Toy;
     use thorndike_core::Seeds;
 
@@ -521,6 +626,89 @@ mod tests {
             cut.iter()
                 .any(|sample| pixels(sample) == [0, 255, 255, 255, 255, 255])
         );
+    }
+
+    #[test]
+    fn flip_vertical_mirrors_columns_and_their_classes() {
+        let mut sample = picture();
+        Augment::FlipVertical { probability: 1.0 }.apply(&mut sample, &mut rng());
+        assert_eq!(pixels(&sample), [4, 5, 6, 1, 2, 3]);
+        assert_eq!(sample.target, Target::Positions(vec![3, 4, 5, 0, 1, 2]));
+        let mut rows = [1, 2, 3];
+        upside_down(&mut rows, 1);
+        assert_eq!(rows, [3, 2, 1]);
+    }
+
+    #[test]
+    fn affine_by_nothing_changes_nothing_and_by_two_enlarges_the_middle() {
+        let affine = |scale: f64| Augment::Affine {
+            scale: [scale; 2],
+            translate: 0.0,
+        };
+        assert_eq!(outcomes(&affine(1.0), &picture()), [picture()]);
+        let mut sample = Sample {
+            values: Values::U8((1..=16).collect()),
+            shape: vec![1, 4, 4],
+            target: Target::Positions((1..=16).collect()),
+        };
+        affine(2.0).apply(&mut sample, &mut rng());
+        let classes = vec![6, 6, 7, 7, 6, 6, 7, 7, 10, 10, 11, 11, 10, 10, 11, 11];
+        assert_eq!(sample.target, Target::Positions(classes));
+        // The first pixel has its middle at 1.25 of the picture: three quarters of pixel 1, a quarter of pixel 0.
+        // 0.75 * (0.75 * 6 + 0.25 * 5) + 0.25 * (0.75 * 2 + 0.25 * 1) = 4.75.
+        assert_eq!(pixels(&sample)[0], 5);
+    }
+
+    #[test]
+    fn marks_stay_under_their_boxes() {
+        let mut rng = rng();
+        let augments = [
+            Augment::Flip { probability: 0.5 },
+            Augment::FlipVertical { probability: 0.5 },
+            Augment::Affine {
+                scale: [0.5, 1.6],
+                translate: 0.2,
+            },
+            Augment::Shift { pixels: 5 },
+            Augment::Crop { size: [14, 14] },
+        ];
+        for augment in &augments {
+            let mut left = 0;
+            for _ in 0..300 {
+                let size = [0, 0].map(|_| rng.random_range(16..60_u32) as usize);
+                let mut sample = marked(size, 200, &mut rng);
+                augment.apply(&mut sample, &mut rng);
+                left += check_marks(&sample, &[200]);
+            }
+            assert!(left > 50, "{augment:?}: {left} of 300 are left");
+        }
+        let mut all = 0;
+        for _ in 0..300 {
+            let mut sample = marked([40, 50], 200, &mut rng);
+            for augment in &augments {
+                augment.apply(&mut sample, &mut rng);
+            }
+            all += check_marks(&sample, &[200]);
+        }
+        assert!(all > 30, "{all} of 300 are left");
+    }
+
+    #[test]
+    fn boxes_of_which_little_is_left_are_dropped() {
+        let whole = |bounds| {
+            let mut target = Target::Boxes(vec![Object::new(0, bounds)]);
+            move_boxes(&mut target, [20, 20], |[x1, y1, x2, y2]| {
+                [x1 - 9.0, y1, x2 - 9.0, y2]
+            });
+            target != Target::Boxes(Vec::new())
+        };
+        // 1 of 10 pixels, less than 2; 3 of 12; all of one that was small before; nothing.
+        assert!(!whole([0.0, 0.0, 10.0, 8.0]));
+        assert!(whole([0.0, 0.0, 12.0, 8.0]));
+        assert!(whole([12.0, 3.0, 13.0, 4.0]));
+        assert!(!whole([1.0, 3.0, 9.0, 4.0]));
+        // 2 of 27 pixels.
+        assert!(!whole([-16.0, 0.0, 11.0, 8.0]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use thorndike_core::{Array, Kind};
 
-use crate::{IGNORED, Sample, Target, Values};
+use crate::{IGNORED, Object, Sample, Target, Values};
 
 /// Samples of one shape, side by side, as a model reads them.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,17 @@ pub enum Targets {
     Shares(Array),
     /// `f32`, `[batch, numbers]`.
     Numbers(Array),
+    /// The objects of each sample.
+    Boxes(Vec<Vec<Object>>),
+    /// `i32`, `[batch, 2]`: first and last position of the answer; 0 and 0 if there is none.
+    Spans(Array),
+    /// Masked words and the next sentence.
+    Masked {
+        /// `i32`, `[batch, steps]`: the right word; [`IGNORED`] where none is asked for.
+        words: Array,
+        /// `i32`, `[batch, 1]`: 0 if the second text follows the first, 1 if it does not, [`IGNORED`] if there is none.
+        next: Array,
+    },
     /// Not known.
     Unknown,
 }
@@ -116,6 +127,22 @@ impl Targets {
         match targets.clone().next().expect("a batch has samples") {
             Target::Unknown => Self::Unknown,
             Target::Numbers(first) => Self::Numbers(numbers(first.len())),
+            Target::Boxes(_) => Self::Boxes(
+                targets
+                    .map(|target| match target {
+                        Target::Boxes(objects) => objects.clone(),
+                        _ => panic!("targets of two kinds in one batch"),
+                    })
+                    .collect(),
+            ),
+            Target::Span(_) => {
+                let span = |target: &Target| match target {
+                    Target::Span(span) => *span,
+                    _ => panic!("targets of two kinds in one batch"),
+                };
+                Self::Spans(Array::from_vec(targets.flat_map(span).collect(), 2))
+            }
+            Target::Masked { .. } => Self::collate_masked(targets),
             _ => {
                 let len = |target: &Target| match target {
                     Target::Positions(classes) => classes.len(),
@@ -134,6 +161,31 @@ impl Targets {
                 }
                 Self::Classes(Array::from_vec(classes, cols))
             }
+        }
+    }
+
+    fn collate_masked<'a>(targets: impl ExactSizeIterator<Item = &'a Target> + Clone) -> Self {
+        let of = |target: &'a Target| match target {
+            Target::Masked { words, next } => (words, next),
+            _ => panic!("targets of two kinds in one batch"),
+        };
+        let steps = targets.clone().map(|target| of(target).0.len()).max();
+        let steps = steps.expect("a batch has samples");
+        let mut all = Vec::with_capacity(targets.len() * steps);
+        let mut nexts = Vec::with_capacity(targets.len());
+        for (words, next) in targets.map(of) {
+            let end = all.len() + steps;
+            all.extend_from_slice(words);
+            all.resize(end, IGNORED);
+            nexts.push(match next {
+                Some(true) => 0,
+                Some(false) => 1,
+                None => IGNORED,
+            });
+        }
+        Self::Masked {
+            words: Array::from_vec(all, steps),
+            next: Array::from_vec(nexts, 1),
         }
     }
 }
@@ -170,6 +222,24 @@ mod tests {
         let shares = vec![0.0, 0.0, 1.0, 0.25, 0.0, 0.75];
         assert_eq!(batch.targets, Targets::Shares(Array::from_vec(shares, 3)));
         assert!(batch.lengths.is_empty());
+    }
+
+    #[test]
+    fn masked_words_are_padded_with_what_is_not_asked() {
+        let tokens = |words: Vec<i32>, next| Sample {
+            values: Values::I32(vec![5; words.len()]),
+            shape: vec![words.len()],
+            target: Target::Masked { words, next },
+        };
+        let a = tokens(vec![IGNORED, 7], None);
+        let b = tokens(vec![IGNORED, 3, IGNORED], Some(false));
+        let batch = Batch::collate(vec![(0, a), (1, b)]).unwrap();
+        assert_eq!(batch.inputs.row::<i32>(0), [5, 5, 0]);
+        let expected = Targets::Masked {
+            words: Array::from_vec(vec![IGNORED, 7, IGNORED, IGNORED, 3, IGNORED], 3),
+            next: Array::from_vec(vec![IGNORED, 1], 1),
+        };
+        assert_eq!(batch.targets, expected);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
-use thorndike_core::{Kind, Result, Space};
+use thorndike_core::{Kind, Result, Rng, Space};
+
+use crate::boxes::Letterbox;
+use crate::{Object, Window, Words};
 
 /// Samples of one kind, read on demand, by several threads at once.
 ///
@@ -31,6 +34,40 @@ pub trait DataSet: Send + Sync + Debug {
     /// If there is no such sample.
     fn sample(&self, index: usize) -> Result<Sample>;
 
+    /// Sample `index` as training draws it: what is left to chance in it, such as which words are masked, comes from
+    /// `rng`. Of most data sets nothing is, and this is [`sample`](Self::sample), which is the same each time.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    fn draw(&self, index: usize, rng: &mut Rng) -> Result<Sample> {
+        let _ = rng;
+        self.sample(index)
+    }
+
+    /// Steps of sample `index`, if that is known without reading it and the same each time it is drawn: what samples of
+    /// about one length are put into a batch by.
+    fn steps(&self, index: usize) -> Option<usize> {
+        let _ = index;
+        None
+    }
+
+    /// The question that sample `index` is about and the part of its text that it holds, if the task is [`Task::Span`].
+    fn window(&self, index: usize) -> Option<Window<'_>> {
+        let _ = index;
+        None
+    }
+
+    /// The words of sample `index`, if the task is [`Task::Positions`] of words in pieces.
+    fn words(&self, index: usize) -> Option<Words<'_>> {
+        let _ = index;
+        None
+    }
+
+    /// What people should know of how the samples were read, such as what was repaired; a line each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Where sample `index` comes from, for people: a file, a line.
     fn origin(&self, index: usize) -> String {
         format!("sample {index}")
@@ -46,6 +83,12 @@ pub trait DataSet: Send + Sync + Debug {
             Target::Class(class) => Some(class),
             _ => None,
         })
+    }
+
+    /// How the picture of sample `index` was fitted into its input, if it was: with it, boxes go back to the picture's own
+    /// pixels.
+    fn frame(&self, _index: usize) -> Option<Letterbox> {
+        None
     }
 
     /// Whether sample `i + 1` goes on where sample `i` ends, as pieces of one long text do. They are then read in
@@ -128,18 +171,52 @@ pub enum Task {
         /// Their names.
         names: Vec<String>,
     },
+    /// Objects of these classes in each picture, with the boxes around them.
+    Boxes {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Where in a sample of tokens an answer starts and where it ends. The first position stands for no answer.
+    Span {
+        /// "start" and "end".
+        names: Vec<String>,
+    },
+    /// Tokens that are masked, and whether the second of two texts follows the first.
+    Masked {
+        /// "is next" and "not next".
+        names: Vec<String>,
+    },
 }
 
 impl Task {
+    /// Where an answer starts and ends.
+    pub fn span() -> Self {
+        Self::Span {
+            names: ["start", "end"].map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Masked words and the next sentence.
+    pub fn masked() -> Self {
+        Self::Masked {
+            names: ["is next", "not next"].map(str::to_owned).to_vec(),
+        }
+    }
+
     /// Names of the classes or numbers.
     pub fn names(&self) -> &[String] {
         match self {
-            Self::Classes { names } | Self::Positions { names } | Self::Numbers { names } => names,
+            Self::Classes { names }
+            | Self::Positions { names }
+            | Self::Numbers { names }
+            | Self::Boxes { names }
+            | Self::Span { names }
+            | Self::Masked { names } => names,
         }
     }
 }
 
-/// The class of a position that is not counted.
+/// The class of a position that is not counted, and the word of one that is not masked.
 pub const IGNORED: i32 = -1;
 
 /// One sample.
@@ -175,6 +252,17 @@ pub enum Target {
     Positions(Vec<i32>),
     /// For [`Task::Numbers`].
     Numbers(Vec<f32>),
+    /// For [`Task::Boxes`]: bounds in pixels of the input.
+    Boxes(Vec<Object>),
+    /// For [`Task::Span`]: the first and the last position of the answer; 0 and 0 if there is none.
+    Span([i32; 2]),
+    /// For [`Task::Masked`].
+    Masked {
+        /// The right word of each position; [`IGNORED`] where none is asked for.
+        words: Vec<i32>,
+        /// Whether the second text follows the first; `None` if there is one text only.
+        next: Option<bool>,
+    },
     /// Not known: inputs of a prediction.
     Unknown,
 }

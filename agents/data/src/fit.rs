@@ -135,8 +135,7 @@ impl Fitter {
 
     /// Name of the score that it is tried by.
     pub fn measure(&self) -> &'static str {
-        let consecutive = self.validation.is_consecutive();
-        Scorer::new(self.validation.info(), consecutive).name()
+        Scorer::new(self.validation.clone()).name()
     }
 
     /// The best score so far.
@@ -288,7 +287,7 @@ pub fn try_out(
     batch_size: usize,
 ) -> Result<Scores> {
     let consecutive = set.is_consecutive();
-    let mut scorer = Scorer::new(set.info(), consecutive);
+    let mut scorer = Scorer::new(set.clone());
     let config = LoaderConfig {
         batch_size: match &set.info().task {
             // Few lanes of consecutive samples: what is left over is less than a lane is long.
@@ -298,6 +297,7 @@ pub fn try_out(
             _ => batch_size.max(16).min(set.len()),
         },
         shuffle: false,
+        draw: false,
         ..LoaderConfig::default()
     };
     // Nothing is drawn: the order is that of the set.

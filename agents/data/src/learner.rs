@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thorndike_core::Result;
 
-use crate::Batch;
+use crate::{Batch, Detection};
 
 /// A model that learns from labelled batches.
 ///
@@ -68,15 +68,80 @@ pub struct At {
 }
 
 /// What a model says of a batch.
+///
+/// | task | rows | width |
+/// |---|---|---|
+/// | [`Classes`](crate::Task::Classes), [`Numbers`](crate::Task::Numbers) | a sample | classes, or numbers |
+/// | [`Positions`](crate::Task::Positions) | a position | classes |
+/// | [`Boxes`](crate::Task::Boxes) | a detection | 7; see [`of_detections`](Self::of_detections) |
+/// | [`Span`](crate::Task::Span) | a position | 2: that the answer starts, that it ends there |
+/// | [`Masked`](crate::Task::Masked) | a masked position, in order; then a sample | 2: the right word and the likeliest one; then "is next" and "not next" |
+///
+/// Of masked words that are not known, a row is a position, and its width the vocabulary: each word's logarithm.
+///
+/// Rows of positions are those of all positions of a sample, one sample after another, padding among them. A span's
+/// probabilities are over those positions of a sample that are no padding. Of masked words, loss and number are those of
+/// the words alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// `[rows, width]` in row order: natural logarithms of the probabilities of the classes, or numbers. A row is a sample,
-    /// or a position of one, all positions of a sample one after another.
+    /// `[rows, width]` in row order: natural logarithms of probabilities, or numbers.
     pub outputs: Vec<f32>,
-    /// Classes, or numbers.
+    /// Numbers in a row.
     pub width: usize,
     /// Sum of the losses of all rows that count.
     pub loss: f64,
     /// Rows that count.
     pub counted: u64,
+}
+
+impl Prediction {
+    /// Columns of a detection: place of the sample in the batch, the four edges in pixels of the input, score, class.
+    pub const DETECTION: usize = 7;
+
+    /// What a detector says of a batch, a list for each sample. All numbers of a row are whole up to 2^24 in `f32`.
+    ///
+    /// # Examples
+    /// ```
+    /// use thorndike_data::{Detection, Prediction};
+    /// let found = Detection { class: 2, score: 0.5, bounds: [1.0, 2.0, 3.0, 4.0] };
+    /// let prediction = Prediction::of_detections(&[vec![], vec![found]], 0.25, 2);
+    /// assert_eq!(prediction.outputs, [1.0, 1.0, 2.0, 3.0, 4.0, 0.5, 2.0]);
+    /// assert_eq!(prediction.detections(2), [vec![], vec![found]]);
+    /// ```
+    pub fn of_detections(detections: &[Vec<Detection>], loss: f64, counted: u64) -> Self {
+        let mut outputs = Vec::new();
+        for (sample, found) in detections.iter().enumerate() {
+            for &Detection {
+                class,
+                score,
+                bounds: [x1, y1, x2, y2],
+            } in found
+            {
+                outputs.extend([sample as f32, x1, y1, x2, y2, score, class as f32]);
+            }
+        }
+        Self {
+            outputs,
+            width: Self::DETECTION,
+            loss,
+            counted,
+        }
+    }
+
+    /// The detections of each of `samples` samples.
+    ///
+    /// # Panics
+    /// If these are no detections, or of more samples.
+    pub fn detections(&self, samples: usize) -> Vec<Vec<Detection>> {
+        assert_eq!(self.width, Self::DETECTION, "columns of a detection");
+        let mut all = vec![Vec::new(); samples];
+        for row in self.outputs.chunks_exact(Self::DETECTION) {
+            all[row[0] as usize].push(Detection {
+                class: row[6] as usize,
+                score: row[5],
+                bounds: [row[1], row[2], row[3], row[4]],
+            });
+        }
+        all
+    }
 }

@@ -6,10 +6,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Error, Result};
 
-use crate::formats::{characters, cifar, idx, image_folder, masks, sequences, table};
+use crate::formats::boxes::{self, Format};
+use crate::formats::{
+    characters, cifar, documents, idx, image_folder, masks, questions, sentences, sequences, table,
+    tagged,
+};
 use crate::{
-    CharactersConfig, CifarConfig, DataSet, IdxConfig, ImageFolderConfig, Info, MasksConfig,
-    SequencesConfig, TableConfig,
+    BoxesConfig, CharactersConfig, CifarConfig, DataSet, DocumentsConfig, IdxConfig,
+    ImageFolderConfig, Info, MasksConfig, QuestionsConfig, SentencesConfig, SequencesConfig,
+    TableConfig, TaggedConfig,
 };
 
 /// Where samples come from: `[data]` of a configuration.
@@ -36,12 +41,26 @@ pub enum SourceConfig {
     ImageFolder(ImageFolderConfig),
     /// Pictures with a class for each pixel.
     Masks(MasksConfig),
+    /// Pictures with boxes around objects, in the XML files of Pascal VOC.
+    Voc(BoxesConfig),
+    /// Pictures with boxes around objects, in a JSON file of COCO's form.
+    Coco(BoxesConfig),
+    /// Pictures with boxes around objects, in the text files of YOLO.
+    Yolo(BoxesConfig),
     /// CSV, a row a sample.
     Table(TableConfig),
     /// CSV, a row a sequence or a step of one.
     Sequences(SequencesConfig),
     /// Text by character.
     Characters(CharactersConfig),
+    /// Sentences, alone or in pairs, with a class.
+    Sentences(SentencesConfig),
+    /// Words with a tag each.
+    Tagged(TaggedConfig),
+    /// Questions whose answers stand in a text.
+    Questions(QuestionsConfig),
+    /// Plain text for pre-training.
+    Documents(DocumentsConfig),
 }
 
 /// Which part of a source.
@@ -66,16 +85,23 @@ impl SourceConfig {
         self.check()?;
         let path = self.path();
         if !path.exists() {
-            return Err(missing(path).under("data"));
+            return Err(missing("path", path).under("data"));
         }
         match self {
             Self::Idx(config) => idx::open(config, part),
             Self::Cifar(config) => cifar::open(config, part),
             Self::ImageFolder(config) => image_folder::open(config, part),
             Self::Masks(config) => masks::open(config, part),
+            Self::Voc(config) => boxes::open(Format::Voc, config, part),
+            Self::Coco(config) => boxes::open(Format::Coco, config, part),
+            Self::Yolo(config) => boxes::open(Format::Yolo, config, part),
             Self::Table(config) => table::open(config, part),
             Self::Sequences(config) => sequences::open(config, part),
             Self::Characters(config) => characters::open(config, part),
+            Self::Sentences(config) => sentences::open(config, part),
+            Self::Tagged(config) => tagged::open(config, part),
+            Self::Questions(config) => questions::open(config, part),
+            Self::Documents(config) => documents::open(config, part),
         }
         .map_err(|e| e.under("data"))
     }
@@ -91,9 +117,16 @@ impl SourceConfig {
                 image_folder::unlabelled(info, path)
             }
             Self::Masks(config) => masks::unlabelled(config, info, path),
+            Self::Voc(_) | Self::Coco(_) | Self::Yolo(_) => boxes::unlabelled(info, path),
             Self::Table(config) => table::unlabelled(config, info, path),
             Self::Sequences(config) => sequences::unlabelled(config, info, path),
             Self::Characters(_) => characters::unlabelled(info, path),
+            Self::Sentences(_) => sentences::unlabelled(info, path),
+            Self::Tagged(_) => tagged::unlabelled(info, path),
+            Self::Questions(_) => questions::unlabelled(info, path),
+            Self::Documents(_) => Err(Error::Unsupported(
+                "labels of a text by a model of masked words".to_owned(),
+            )),
         }
     }
 
@@ -104,9 +137,14 @@ impl SourceConfig {
             Self::Cifar(config) => &config.path,
             Self::ImageFolder(config) => &config.path,
             Self::Masks(config) => &config.path,
+            Self::Voc(config) | Self::Coco(config) | Self::Yolo(config) => &config.path,
             Self::Table(config) => &config.path,
             Self::Sequences(config) => &config.path,
             Self::Characters(config) => &config.path,
+            Self::Sentences(config) => &config.path,
+            Self::Tagged(config) => &config.path,
+            Self::Questions(config) => &config.path,
+            Self::Documents(config) => &config.path,
         }
     }
 
@@ -122,16 +160,21 @@ impl SourceConfig {
             Self::Idx(_) | Self::Cifar(_) => Ok(()),
             Self::ImageFolder(config) => config.check(),
             Self::Masks(config) => config.check(),
+            Self::Voc(config) | Self::Coco(config) | Self::Yolo(config) => config.check(),
             Self::Table(config) => config.check(),
             Self::Sequences(config) => config.check(),
             Self::Characters(config) => config.check(),
+            Self::Sentences(config) => config.check(),
+            Self::Tagged(config) => config.check(),
+            Self::Questions(config) => config.check(),
+            Self::Documents(config) => config.check(),
         }
         .map_err(|e: Error| e.under("data"))
     }
 }
 
-/// The error for data that are not there.
-fn missing(path: &Path) -> Error {
+/// The error for data that are not there, as `key` names them.
+pub(crate) fn missing(key: &str, path: &Path) -> Error {
     let name = path
         .strip_prefix("data")
         .ok()
@@ -140,7 +183,7 @@ fn missing(path: &Path) -> Error {
         let name = Path::new(name).with_extension("");
         format!("; run scripts/data {}", name.display())
     });
-    Error::config("path", format!("{} is not there{hint}", path.display()))
+    Error::config(key, format!("{} is not there{hint}", path.display()))
 }
 
 #[cfg(test)]
@@ -242,6 +285,10 @@ mod tests {
             "kind = 'table'\npath = 'a.csv'\nlabel = 3\nwithout = ['id', 2]",
             "kind = 'cifar'\npath = 'c'\nlabels = 'coarse'",
             "kind = 'sequences'\npath = 's'\nids = 'id'\ntags = true",
+            "kind = 'sentences'\npath = 's'\nvalidation = 'v'\nlabel = 'class'\nlowercase = false",
+            "kind = 'tagged'\npath = 't'\ntest = 'u'",
+            "kind = 'questions'\npath = 'q'\nstride = 64",
+            "kind = 'documents'\npath = 'd'\nmore = ['e']\ndocument = 'block'\nmask_share = 0.2",
         ] {
             let source: SourceConfig = toml::from_str(data).unwrap();
             source.check().unwrap();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thorndike_core::rand::seq::SliceRandom;
-use thorndike_core::{Error, Result, Seeds, check_range};
+use thorndike_core::{Error, Result, Rng, Seeds, check_range};
 
-use crate::{DataSet, Info, Sample};
+use crate::boxes::Letterbox;
+use crate::{DataSet, Info, Sample, Window, Words};
 
 /// Some samples of a data set, as a data set of their own.
 #[derive(Debug)]
@@ -54,12 +55,36 @@ impl DataSet for Subset {
         self.set.sample(self.indices[index])
     }
 
+    fn draw(&self, index: usize, rng: &mut Rng) -> Result<Sample> {
+        self.set.draw(self.indices[index], rng)
+    }
+
+    fn steps(&self, index: usize) -> Option<usize> {
+        self.set.steps(self.indices[index])
+    }
+
+    fn window(&self, index: usize) -> Option<Window<'_>> {
+        self.set.window(self.indices[index])
+    }
+
+    fn words(&self, index: usize) -> Option<Words<'_>> {
+        self.set.words(self.indices[index])
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.set.notes()
+    }
+
     fn origin(&self, index: usize) -> String {
         self.set.origin(self.indices[index])
     }
 
     fn class(&self, index: usize) -> Result<Option<usize>> {
         self.set.class(self.indices[index])
+    }
+
+    fn frame(&self, index: usize) -> Option<Letterbox> {
+        self.set.frame(self.indices[index])
     }
 
     /// If the whole set is, and the order is kept. Where samples were left out there is a seam.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thorndike_core::{Kind, Result};
 
-use super::picture::{self, Pictures, Unlabelled, entries, pictures_in};
+use super::picture::{self, Fit, Pictures, Unlabelled, entries, pictures_in};
 use super::{damaged, image_space, part_folder, some_of};
 use crate::{DataSet, Info, Part, Sample, Target, Task};
 
@@ -141,7 +141,8 @@ pub(crate) fn unlabelled(info: &Info, path: &Path) -> Result<Arc<dyn DataSet>> {
         .encoding
         .get("resize")
         .is_none_or(|resize| resize == true);
-    Ok(Arc::new(Unlabelled::open(info, path, resize, |_| false)?))
+    let fit = |size| if resize { Fit::Stretch(size) } else { Fit::Own };
+    Ok(Arc::new(Unlabelled::open(info, path, fit, |_| false)?))
 }
 
 #[derive(Debug)]

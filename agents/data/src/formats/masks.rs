@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Error, Kind, Result};
 
-use super::picture::{self, Pictures, Unlabelled, pictures_in, read_numbers, size_of};
+use super::boxes::components::{instances, parts};
+use super::boxes::{self, Boxes, BoxesConfig};
+use super::picture::{self, Fit, Pictures, Unlabelled, pictures_in, read_numbers, size_of};
 use super::{damaged, image_space, part_folder};
 use crate::{DataSet, IGNORED, Info, Part, Sample, Target, Task};
 
@@ -29,6 +31,11 @@ pub struct MasksConfig {
     pub classes: Vec<String>,
     /// The number of pixels that are not counted.
     pub ignored: Option<u16>,
+    /// Whether boxes are to be learned instead: with `foreground` one around each number above 0, else one around each
+    /// connected part of a class; a class 0 called "background" has none.
+    pub boxes: bool,
+    /// With `boxes`: height and width that every picture is fitted into; see [`BoxesConfig`].
+    pub size: Option<[usize; 2]>,
     /// Bytes of decoded pixels that are kept in memory.
     pub cache_bytes: usize,
 }
@@ -42,6 +49,8 @@ impl Default for MasksConfig {
             foreground: false,
             classes: Vec::new(),
             ignored: None,
+            boxes: false,
+            size: None,
             cache_bytes: 512_000_000,
         }
     }
@@ -49,7 +58,13 @@ impl Default for MasksConfig {
 
 impl MasksConfig {
     pub(crate) fn check(&self) -> Result<()> {
-        picture::check(self.channels, None)?;
+        picture::check(self.channels, self.size)?;
+        if self.size.is_some() && !self.boxes {
+            return Err(Error::config(
+                "size",
+                "is for boxes = true alone; leave it out",
+            ));
+        }
         if self.suffix.is_empty() {
             return Err(Error::config(
                 "suffix",
@@ -119,12 +134,16 @@ pub(crate) fn open(config: &MasksConfig, part: Part) -> Result<Option<Arc<dyn Da
         vocabulary: Vec::new(),
         encoding: serde_json::Value::Null,
     };
-    Ok(Some(Arc::new(Masks {
+    let masks = Masks {
         info,
         pictures,
         labels,
         config: config.clone(),
-    })))
+    };
+    match config.boxes {
+        true => masks.into_boxes().map(Some),
+        false => Ok(Some(Arc::new(masks))),
+    }
 }
 
 /// Pictures in their own size; labels among them are passed over.
@@ -133,8 +152,11 @@ pub(crate) fn unlabelled(
     info: &Info,
     path: &Path,
 ) -> Result<Arc<dyn DataSet>> {
+    if config.boxes {
+        return boxes::unlabelled(info, path);
+    }
     let skip = |file: &Path| file != path && config.is_label(file);
-    Ok(Arc::new(Unlabelled::open(info, path, false, skip)?))
+    Ok(Arc::new(Unlabelled::open(info, path, |_| Fit::Own, skip)?))
 }
 
 #[derive(Debug)]
@@ -146,6 +168,39 @@ struct Masks {
 }
 
 impl Masks {
+    /// The same pictures with boxes around what the masks show.
+    fn into_boxes(self) -> Result<Arc<dyn DataSet>> {
+        let names = self.info.task.names();
+        let background = usize::from(names[0] == "background");
+        let (mut sizes, mut objects) = (Vec::new(), Vec::new());
+        for (index, label) in self.labels.iter().enumerate() {
+            let size = size_of(label)?;
+            sizes.push(size);
+            objects.push(match self.config.foreground {
+                true => instances(&read_numbers(label)?.0, size[1]),
+                false => parts(&self.positions(index, size)?, size[1], |class| {
+                    usize::try_from(class).ok()?.checked_sub(background)
+                }),
+            });
+        }
+        let config = BoxesConfig {
+            size: self.config.size,
+            channels: self.config.channels,
+            cache_bytes: self.config.cache_bytes,
+            ..BoxesConfig::default()
+        };
+        let names = names[background..].to_vec();
+        let boxes = Boxes::of(
+            &config,
+            names,
+            self.pictures.files,
+            &sizes,
+            objects,
+            Vec::new(),
+        )?;
+        Ok(Arc::new(boxes))
+    }
+
     /// The class of each pixel.
     fn positions(&self, index: usize, size: [usize; 2]) -> Result<Vec<i32>> {
         let path = &self.labels[index];
@@ -207,7 +262,7 @@ mod tests {
 
     use super::*;
     use crate::formats::tests::real;
-    use crate::{SourceConfig, Values};
+    use crate::{Object, SourceConfig, Values};
 
     /// Picture `a` of 2 x 3 pixels, in `train`, with the label 0, 1, 2, 3, 4, 300 of 16 bits.
     fn folder() -> tempfile::TempDir {
@@ -286,6 +341,50 @@ mod tests {
         assert_eq!(set.len(), 2);
         assert_eq!(set.sample(1).unwrap().shape, [1, 7, 5]);
         assert_eq!(set.sample(0).unwrap().target, Target::Unknown);
+    }
+
+    #[test]
+    fn boxes_are_those_of_numbers_or_of_parts_of_classes() {
+        let folder = folder();
+        let mut config = config(folder.path(), &[]);
+        config.boxes = true;
+        let set = open(&config, Part::Train).unwrap().unwrap();
+        assert_eq!(set.info().task.names(), ["foreground"]);
+        let Target::Boxes(objects) = set.sample(0).unwrap().target else {
+            panic!("boxes")
+        };
+        assert_eq!(objects.len(), 5);
+        assert_eq!(objects[4], Object::new(0, [2.0, 1.0, 3.0, 2.0]));
+        config.foreground = false;
+        config.classes = ["background", "a", "b", "c", "d"]
+            .map(str::to_owned)
+            .to_vec();
+        config.ignored = Some(300);
+        config.size = Some([4, 6]);
+        let set = open(&config, Part::Train).unwrap().unwrap();
+        let sample = set.sample(0).unwrap();
+        let Target::Boxes(objects) = sample.target else {
+            panic!("boxes")
+        };
+        assert_eq!((objects.len(), sample.shape), (4, vec![1, 4, 6]));
+        // Twice as large: number 4 is the pixel in the middle of the second row.
+        assert_eq!(objects[3], Object::new(3, [2.0, 2.0, 4.0, 4.0]));
+    }
+
+    #[test]
+    fn nuclei_have_4251_and_1070_boxes() {
+        let Some(folder) = real("nuclei") else {
+            return;
+        };
+        let mut config = config(&folder, &[]);
+        config.boxes = true;
+        for (part, expected) in [
+            (Part::Train, "150 pictures; boxes: foreground 4251"),
+            (Part::Validation, "40 pictures; boxes: foreground 1070"),
+        ] {
+            let set = open(&config, part).unwrap().unwrap();
+            assert_eq!(set.notes(), [expected]);
+        }
     }
 
     #[test]

@@ -11,21 +11,27 @@ use thorndike_core::{Error, Result, Space};
 
 use crate::Part;
 
+pub(crate) mod boxes;
 pub(crate) mod characters;
 pub(crate) mod cifar;
+pub(crate) mod documents;
 pub(crate) mod idx;
 pub(crate) mod image_folder;
 pub(crate) mod masks;
-mod picture;
+pub(crate) mod picture;
+pub(crate) mod questions;
 pub(crate) mod rows;
+pub(crate) mod sentences;
 pub(crate) mod sequences;
 pub(crate) mod table;
+pub(crate) mod tagged;
+pub(crate) mod tokens;
 
 /// The most that deflate makes of a byte.
 const MAX_INFLATION: u64 = 1032;
 
 /// An error of the contents of `path`.
-fn damaged(path: &Path, what: impl Into<String>) -> Error {
+pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Error {
     Error::io(path)(io::Error::new(io::ErrorKind::InvalidData, what.into()))
 }
 
@@ -94,7 +100,7 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::{Path, PathBuf};
 
     /// Real data, where they are at hand.

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
-use thorndike_core::{Error, Kind, Result, Space, check_range};
+use thorndike_core::{Error, Kind, Picture, Result, Space, check_range};
 
 use super::{MAX_INFLATION, damaged};
+use crate::boxes::Letterbox;
 use crate::{DataSet, Info, Sample, Target, Values};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -23,6 +24,23 @@ const MAX_DECODED_BYTES: u64 = 1 << 30;
 
 /// The greatest height or width that pictures are resized to.
 const MAX_SIDE: usize = 16_384;
+
+/// How pictures come to the size of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// They keep their own.
+    Own,
+    /// Height and width, whatever that does to proportions.
+    Stretch([usize; 2]),
+    /// Height and width, with proportions kept and grey around; see [`Letterbox`].
+    Letterbox([usize; 2]),
+}
+
+impl From<Option<[usize; 2]>> for Fit {
+    fn from(size: Option<[usize; 2]>) -> Self {
+        size.map_or(Self::Own, Self::Stretch)
+    }
+}
 
 /// The pixels of one picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,25 +56,25 @@ pub(super) struct Pixels {
 pub(super) struct Pictures {
     pub(super) files: Vec<PathBuf>,
     channels: usize,
-    size: Option<[usize; 2]>,
+    fit: Fit,
     kept: Vec<OnceLock<Pixels>>,
     /// Bytes that may still be kept.
     room: AtomicUsize,
 }
 
 impl Pictures {
-    /// `channels` is 1 or 3; pictures are resized to `size`, if it is given.
+    /// `channels` is 1 or 3.
     pub(super) fn new(
         files: Vec<PathBuf>,
         channels: usize,
-        size: Option<[usize; 2]>,
+        fit: impl Into<Fit>,
         cache_bytes: usize,
     ) -> Self {
         Self {
             kept: files.iter().map(|_| OnceLock::new()).collect(),
             files,
             channels,
-            size,
+            fit: fit.into(),
             room: AtomicUsize::new(cache_bytes),
         }
     }
@@ -65,7 +83,7 @@ impl Pictures {
         if let Some(pixels) = self.kept[index].get() {
             return Ok(pixels.clone());
         }
-        let pixels = read(&self.files[index], self.channels, self.size)?;
+        let pixels = read(&self.files[index], self.channels, self.fit)?;
         let bytes = pixels.values.len();
         // What is kept stays: every epoch reads every picture, so that making room for another one gains nothing.
         let taken = self
@@ -81,7 +99,7 @@ impl Pictures {
 
     /// The greatest height and width, and whether all are of that size.
     pub(super) fn largest(&self) -> Result<([usize; 2], bool)> {
-        if let Some(size) = self.size {
+        if let Fit::Stretch(size) | Fit::Letterbox(size) = self.fit {
             return Ok((size, true));
         }
         let (mut largest, mut equal) = (None, true);
@@ -100,15 +118,17 @@ impl Pictures {
 pub(super) struct Unlabelled {
     info: Info,
     pictures: Pictures,
+    /// Of letterboxed pictures.
+    frames: Vec<Letterbox>,
 }
 
 impl Unlabelled {
     /// The picture `path`, or those in the folder `path`, in the order of their names, but for those that `skip`
-    /// says; as `info` has them, resized if `resize`.
+    /// says. `fit` is given the size that `info` has.
     pub(super) fn open(
         info: &Info,
         path: &Path,
-        resize: bool,
+        fit: impl FnOnce([usize; 2]) -> Fit,
         skip: impl Fn(&Path) -> bool,
     ) -> Result<Self> {
         let shape = match &info.space {
@@ -119,8 +139,8 @@ impl Unlabelled {
             let what = "pictures for a model of no pictures";
             return Err(Error::Unsupported(what.to_owned()));
         };
-        let size = resize.then_some([height, width]);
-        check(channels, size)?;
+        check(channels, Some([height, width]))?;
+        let fit = fit([height, width]);
         let mut files = match path.is_dir() {
             true => pictures_in(path)?,
             false => vec![path.to_owned()],
@@ -129,12 +149,17 @@ impl Unlabelled {
         if files.is_empty() {
             return Err(damaged(path, "there is no JPEG or PNG file in it"));
         }
+        let mut frames = Vec::new();
         for file in &files {
-            size_of(file)?;
+            let size = size_of(file)?;
+            if let Fit::Letterbox(to) = fit {
+                frames.push(Letterbox::new(size, to));
+            }
         }
         Ok(Self {
             info: info.clone(),
-            pictures: Pictures::new(files, channels, size, 0),
+            pictures: Pictures::new(files, channels, fit, 0),
+            frames,
         })
     }
 }
@@ -160,9 +185,25 @@ impl DataSet for Unlabelled {
     fn class(&self, _: usize) -> Result<Option<usize>> {
         Ok(None)
     }
+
+    fn frame(&self, index: usize) -> Option<Letterbox> {
+        self.frames.get(index).copied()
+    }
 }
 
 impl Pixels {
+    /// Set on a grey ground of size `to`, from row and column `start` on.
+    fn framed(self, [top, left]: [usize; 2], to: [usize; 2]) -> Self {
+        let [height, width] = self.size;
+        let channels = self.values.len() / (height * width);
+        let mut values = vec![Letterbox::GREY; channels * to[0] * to[1]];
+        for (y, row) in self.values.chunks_exact(width).enumerate() {
+            let (channel, y) = (y / height, y % height + top);
+            values[(channel * to[0] + y) * to[1] + left..][..width].copy_from_slice(row);
+        }
+        Self { values, size: to }
+    }
+
     pub(super) fn into_sample(self, channels: usize, target: Target) -> Sample {
         let [height, width] = self.size;
         Sample {
@@ -237,13 +278,18 @@ fn checked_size(path: &Path, (width, height): (u32, u32), length: u64) -> Result
 }
 
 /// Decodes a picture of 1 or 3 `channels`; resized with a triangle filter, which averages when it makes smaller.
-pub(super) fn read(path: &Path, channels: usize, size: Option<[usize; 2]>) -> Result<Pixels> {
+pub(super) fn read(path: &Path, channels: usize, fit: impl Into<Fit>) -> Result<Pixels> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
     let image = decode(path, &bytes)?;
-    let image = match size {
-        Some([height, width])
-            if [image.height(), image.width()] != [height as u32, width as u32] =>
-        {
+    let own = [image.height() as usize, image.width() as usize];
+    let fit = fit.into();
+    let frame = match fit {
+        Fit::Own => None,
+        Fit::Stretch(inner) => Some(inner),
+        Fit::Letterbox(to) => Some(Letterbox::new(own, to).inner),
+    };
+    let image = match frame {
+        Some(inner @ [height, width]) if inner != own => {
             image.resize_exact(width as u32, height as u32, FilterType::Triangle)
         }
         _ => image,
@@ -257,7 +303,25 @@ pub(super) fn read(path: &Path, channels: usize, size: Option<[usize; 2]>) -> Re
             (0..3).flat_map(channel).collect() // [H, W, 3] -> [3, H, W]
         }
     };
-    Ok(Pixels { values, size })
+    let pixels = Pixels { values, size };
+    Ok(match fit {
+        Fit::Letterbox(to) if size != to => pixels.framed(Letterbox::new(own, to).start, to),
+        _ => pixels,
+    })
+}
+
+/// The picture in a JPEG or PNG file, as it is.
+///
+/// # Errors
+/// If it cannot be read or is damaged, with its name.
+pub fn read_picture(path: &Path) -> Result<Picture> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let image = decode(path, &bytes)?;
+    Ok(Picture {
+        width: image.width(),
+        height: image.height(),
+        rgb: image.into_rgb8().into_raw(),
+    })
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage> {

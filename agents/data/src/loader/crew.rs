@@ -10,28 +10,39 @@ use thorndike_core::{Error, Result, Seeds};
 
 use super::plan::Job;
 use super::{Loaded, LoaderConfig};
-use crate::{Augment, Batch, DataSet, Mixup, Sample};
+use crate::{Augment, Batch, DataSet, Mixup, Mosaic, Sample};
 
 /// Makes batches, on any thread.
 #[derive(Debug)]
 pub(super) struct Maker {
     pub(super) set: Arc<dyn DataSet>,
     pub(super) seeds: Seeds,
+    pub(super) mosaic: Option<Mosaic>,
     pub(super) augment: Vec<Augment>,
     pub(super) mixup: Option<Mixup>,
     pub(super) classes: usize,
+    /// Whether samples are drawn as training does.
+    pub(super) draw: bool,
 }
 
 impl Maker {
     /// Prepares a batch. Before each sample, `wanted` says whether to go on.
     pub(super) fn make(&self, job: &Job, wanted: impl Fn() -> bool) -> Result<Loaded> {
         let mut samples = Vec::with_capacity(job.samples.len());
-        let streams = self.seeds.child("data/augment", job.epoch);
+        let streams = Streams {
+            draw: self.draw.then(|| self.seeds.child("data/draw", job.epoch)),
+            mosaic: self
+                .mosaic
+                .as_ref()
+                .filter(|mosaic| mosaic.is_due(job.epoch))
+                .map(|_| self.seeds.child("data/mosaic", job.epoch)),
+            augment: self.seeds.child("data/augment", job.epoch),
+        };
         for &index in &job.samples {
             if !wanted() {
                 return Err(Error::Backend("nobody waits for this batch".into()));
             }
-            samples.push((index, self.sample(index, streams)?));
+            samples.push((index, self.sample(index, &streams)?));
         }
         let batch = catch(|| {
             let mut batch = Batch::collate(samples).map_err(|what| Error::Backend(what.into()))?;
@@ -60,11 +71,24 @@ impl Maker {
         }
     }
 
-    fn sample(&self, index: usize, streams: Seeds) -> Result<Sample> {
+    fn sample(&self, index: usize, streams: &Streams) -> Result<Sample> {
         let sample = catch(|| {
-            let mut sample = self.set.sample(index)?;
-            if !self.augment.is_empty() {
+            let mut sample = match streams.draw {
+                Some(draw) => {
+                    let mut rng = draw.stream("sample", index as u64);
+                    self.set.draw(index, &mut rng)?
+                }
+                None => self.set.sample(index)?,
+            };
+            if let Some((mosaic, streams)) = self.mosaic.as_ref().zip(streams.mosaic) {
                 let mut rng = streams.stream("sample", index as u64);
+                if let Some([a, b, c]) = mosaic.partners(self.set.len(), &mut rng) {
+                    let read = |index| self.set.sample(index);
+                    sample = mosaic.apply([sample, read(a)?, read(b)?, read(c)?], &mut rng);
+                }
+            }
+            if !self.augment.is_empty() {
+                let mut rng = streams.augment.stream("sample", index as u64);
                 for augment in &self.augment {
                     augment.apply(&mut sample, &mut rng);
                 }
@@ -81,6 +105,13 @@ impl Maker {
             origin => format!("{number} ({origin})"),
         }
     }
+}
+
+/// Where the samples of an epoch are drawn from, a stream a sample.
+struct Streams {
+    draw: Option<Seeds>,
+    mosaic: Option<Seeds>,
+    augment: Seeds,
 }
 
 /// Turns a panic into an error.

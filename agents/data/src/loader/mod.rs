@@ -15,7 +15,7 @@ use thorndike_core::{Result, Seeds, check_range};
 
 use self::crew::{Crew, Maker, Order};
 use self::plan::Plan;
-use crate::{Augment, Batch, DataSet, Info, Mixup};
+use crate::{Augment, Batch, DataSet, Info, Mixup, Mosaic};
 
 /// How batches are made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,15 @@ pub struct LoaderConfig {
     /// Whether each epoch has an order of its own. Default true. Samples that go on where the one before ends are never
     /// shuffled.
     pub shuffle: bool,
+    /// Four pictures with boxes in one, before other changes. Default none.
+    pub mosaic: Option<Mosaic>,
+    /// Whether samples are drawn as training does ([`DataSet::draw`]), anew each epoch. Default true; a model is tried on
+    /// samples that are the same each time.
+    pub draw: bool,
+    /// Batches whose samples are dealt out by length, after shuffling: those of about one length come into one batch,
+    /// so that little is padded. 0 is not at all. Default 0. Only where the lengths of all samples are known
+    /// ([`DataSet::steps`]).
+    pub length_buckets: usize,
     /// Random changes of each sample, in this order. Default none.
     pub augment: Vec<Augment>,
     /// Mixing of the samples of a batch. Default none.
@@ -42,6 +51,9 @@ impl Default for LoaderConfig {
         Self {
             batch_size: 64,
             shuffle: true,
+            mosaic: None,
+            draw: true,
+            length_buckets: 0,
             augment: Vec::new(),
             mixup: None,
             workers: 1,
@@ -60,6 +72,10 @@ impl LoaderConfig {
         check_range("batch_size", self.batch_size, 1..=1_000_000)?;
         check_range("workers", self.workers, 0..=256)?;
         check_range("ahead", self.ahead, 1..=1024)?;
+        if let Some(mosaic) = &self.mosaic {
+            mosaic.check(info).map_err(|error| error.under("mosaic"))?;
+        }
+        check_range("length_buckets", self.length_buckets, 0..=1_000_000)?;
         let mut after = info.clone();
         for (i, augment) in self.augment.iter().enumerate() {
             let checked = augment.check(&after);
@@ -173,6 +189,8 @@ impl Loader {
             classes: info.task.names().len(),
             set,
             seeds,
+            mosaic: config.mosaic.clone(),
+            draw: config.draw,
             augment: config.augment.clone(),
             mixup: config.mixup.clone(),
         });

@@ -1,7 +1,7 @@
 //! Which samples a batch holds.
 
 use thorndike_core::rand::seq::SliceRandom;
-use thorndike_core::{Error, Result, Seeds};
+use thorndike_core::{Error, Result, Rng, Seeds};
 
 use super::LoaderConfig;
 use crate::DataSet;
@@ -14,6 +14,8 @@ pub(super) struct Plan {
     /// Batches in an epoch.
     pub(super) batches: u64,
     consecutive: bool,
+    /// Batches that are dealt out by length, and the length of each sample.
+    buckets: Option<(usize, Vec<u32>)>,
     /// Where orders are drawn from; `None` without shuffling.
     shuffle: Option<Seeds>,
     /// The last epoch that was asked for, and its order.
@@ -37,12 +39,20 @@ impl Plan {
             true => samples / batch_size,
             false => samples.div_ceil(batch_size),
         };
+        let shuffle = (config.shuffle && !consecutive).then_some(seeds);
+        let mut buckets = None;
+        if config.length_buckets > 0 && shuffle.is_some() {
+            let lengths: Option<Vec<u32>> =
+                (0..samples).map(|i| Some(set.steps(i)? as u32)).collect();
+            buckets = lengths.map(|lengths| (config.length_buckets, lengths));
+        }
         Ok(Self {
             samples,
             batch_size,
             batches: batches as u64,
             consecutive,
-            shuffle: (config.shuffle && !consecutive).then_some(seeds),
+            buckets,
+            shuffle,
             order: None,
         })
     }
@@ -81,11 +91,35 @@ impl Plan {
     fn shuffled(&mut self, seeds: Seeds, epoch: u64) -> &[usize] {
         if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
             let mut order: Vec<usize> = (0..self.samples).collect();
-            order.shuffle(&mut seeds.stream("data/shuffle", epoch));
+            let rng = &mut seeds.stream("data/shuffle", epoch);
+            order.shuffle(rng);
+            if let Some((batches, lengths)) = &self.buckets {
+                order = by_length(order, self.batch_size, *batches, lengths, rng);
+            }
             self.order = Some((epoch, order));
         }
         self.order.as_ref().map_or(&[], |(_, order)| order)
     }
+}
+
+/// Sorts each stretch of `batches` batches by length, then mixes the batches. The last one, which may be smaller, stays
+/// the last.
+fn by_length(
+    mut order: Vec<usize>,
+    batch_size: usize,
+    batches: usize,
+    lengths: &[u32],
+    rng: &mut Rng,
+) -> Vec<usize> {
+    for stretch in order.chunks_mut(batch_size.saturating_mul(batches)) {
+        stretch.sort_by_key(|&index| lengths[index]); // stable: equal ones stay shuffled
+    }
+    let whole = order.chunks_exact(batch_size);
+    let rest = whole.remainder();
+    let mut mixed: Vec<&[usize]> = whole.collect();
+    mixed.shuffle(rng);
+    mixed.push(rest);
+    mixed.concat()
 }
 
 /// One batch to be prepared.

@@ -225,3 +225,74 @@ fn keys_lead_to_what_is_wrong() {
     let error = config.check(&info).unwrap_err().to_string();
     assert_eq!(error, "mixup.alpha: 0 is out of range; give 0.001 to 1000");
 }
+
+/// Sequences whose lengths are not in order.
+#[derive(Debug)]
+struct Lengths(crate::Info);
+
+impl DataSet for Lengths {
+    fn info(&self) -> &crate::Info {
+        &self.0
+    }
+
+    fn len(&self) -> usize {
+        1000
+    }
+
+    fn sample(&self, index: usize) -> Result<crate::Sample> {
+        let steps = self.steps(index).unwrap();
+        Ok(crate::Sample {
+            values: crate::Values::F32(vec![1.0; steps]),
+            shape: vec![steps, 1],
+            target: crate::Target::Class(0),
+        })
+    }
+
+    fn steps(&self, index: usize) -> Option<usize> {
+        Some(1 + index * 37 % 64)
+    }
+}
+
+#[test]
+fn length_buckets_save_padding_and_show_each_sample_once() {
+    let info = crate::Info {
+        space: thorndike_core::Space::unbounded(&[64, 1]),
+        scalar: thorndike_core::Kind::F32,
+        ..Toy::images(1).info
+    };
+    let set = Arc::new(Lengths(info));
+    let read = |length_buckets: usize, workers: usize| {
+        let config = LoaderConfig {
+            batch_size: 16,
+            workers,
+            length_buckets,
+            ..LoaderConfig::default()
+        };
+        let mut loader = Loader::new(set.clone(), &config, Seeds::new(5)).unwrap();
+        let batches = loader.batches_per_epoch();
+        (0..batches)
+            .map(|_| loader.next().unwrap().batch)
+            .collect::<Vec<_>>()
+    };
+    let padding = |batches: &[crate::Batch]| {
+        let cells = |batch: &crate::Batch| batch.len() * batch.shape[0];
+        let all: usize = batches.iter().map(cells).sum();
+        let used = (0..1000).map(|i| set.steps(i).unwrap()).sum::<usize>();
+        1.0 - used as f64 / all as f64
+    };
+    let [plain, sorted] = [0, 16].map(|buckets| read(buckets, 1));
+    // Of 16 lengths from 1 to 64 the longest is about 60 and the mean 32; of sorted ones they differ by a few.
+    let [before, after] = [padding(&plain), padding(&sorted)];
+    assert!(before > 0.4 && after < 0.1, "{before} {after}");
+    let mut shown: Vec<usize> = sorted
+        .iter()
+        .flat_map(|batch| batch.samples.clone())
+        .collect();
+    assert_eq!(sorted.last().unwrap().len(), 8);
+    shown.sort();
+    assert_eq!(shown, (0..1000).collect::<Vec<_>>());
+    // Batches are mixed again, and any number of workers makes the same.
+    let lengths: Vec<usize> = sorted[..16].iter().map(|batch| batch.shape[0]).collect();
+    assert!(!lengths.is_sorted());
+    assert_eq!(sorted, read(16, 3));
+}

@@ -215,7 +215,7 @@ struct Outcomes {
     predicted: u64,
 }
 
-fn quotient(part: u64, whole: u64) -> f64 {
+pub(super) fn quotient(part: u64, whole: u64) -> f64 {
     match whole {
         0 => 0.0,
         _ => part as f64 / whole as f64,
