@@ -14,6 +14,7 @@ pub use cart_pole_pixels::CartPolePixels;
 pub use digit_maze::{DigitMaze, DigitMazeConfig, DigitMazeState, View};
 pub use images::{ImageSource, Images};
 pub use mountain_car_pixels::MountainCarPixels;
+pub use phrases::Paraphrases;
 pub use split::Split;
 pub use spot::{Spot, SpotConfig, SpotState};
 pub use text_world::{Goal, Place, TextWorld, TextWorldConfig, TextWorldState};

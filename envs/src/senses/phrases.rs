@@ -1,6 +1,21 @@
 //! What `text-world` says: sentences with the same meaning, in words that share one vocabulary.
 
-use super::Split;
+use serde::{Deserialize, Serialize};
+
+/// Which sentences are said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paraphrases {
+    /// Those to train with, four for each meaning.
+    #[default]
+    Train,
+    /// Two for each meaning that are not trained with, made of words that are.
+    HeldBack,
+    /// Two for each meaning with at least one word that is in none to train with.
+    NewWords,
+    /// All of them.
+    All,
+}
 
 /// Rooms, row by row.
 pub(super) const ROOMS: [&str; 6] = ["kitchen", "hall", "library", "cellar", "garden", "attic"];
@@ -13,6 +28,7 @@ pub(super) const DIRECTIONS: [&str; 4] = ["north", "east", "south", "west"];
 struct Meaning {
     train: [&'static str; 4],
     held_back: [&'static str; 2],
+    new_words: [&'static str; 2],
 }
 
 /// What can be said; the numbers are places in [`MEANINGS`].
@@ -44,6 +60,7 @@ const MEANINGS: [Meaning; 15] = [
             "the R is where you must go",
         ],
         held_back: ["you must walk to the R", "find the R and go there"],
+        new_words: ["proceed towards the R", "enter the R"],
     },
     Meaning {
         train: [
@@ -53,6 +70,7 @@ const MEANINGS: [Meaning; 15] = [
             "you must have the O",
         ],
         held_back: ["you must pick up the O", "get the O"],
+        new_words: ["seize the O", "obtain the O"],
     },
     Meaning {
         train: [
@@ -62,6 +80,7 @@ const MEANINGS: [Meaning; 15] = [
             "the R is where the O must be",
         ],
         held_back: ["you must bring the O to the R", "take the O to the R"],
+        new_words: ["deliver the O to the R", "place the O inside the R"],
     },
     Meaning {
         train: [
@@ -71,6 +90,7 @@ const MEANINGS: [Meaning; 15] = [
             "the lid of the chest must be up",
         ],
         held_back: ["you must open the chest", "the chest must be open"],
+        new_words: ["raise the lid of the chest", "the chest must be opened"],
     },
     Meaning {
         train: [
@@ -80,6 +100,7 @@ const MEANINGS: [Meaning; 15] = [
             "look for the O in the R",
         ],
         held_back: ["in the R you will find the O", "in the R is the O"],
+        new_words: ["the O rests in the R", "someone placed the O in the R"],
     },
     Meaning {
         train: [
@@ -92,6 +113,7 @@ const MEANINGS: [Meaning; 15] = [
             "in the chest you will find the O",
             "look for the O in the chest",
         ],
+        new_words: ["the O rests inside the chest", "the chest contains the O"],
     },
     Meaning {
         train: [
@@ -101,6 +123,10 @@ const MEANINGS: [Meaning; 15] = [
             "look for the chest in the R",
         ],
         held_back: ["in the R stands the chest", "in the R is the chest"],
+        new_words: [
+            "the chest sits in the R",
+            "you will notice the chest in the R",
+        ],
     },
     Meaning {
         train: [
@@ -110,6 +136,7 @@ const MEANINGS: [Meaning; 15] = [
             "around you is the R",
         ],
         held_back: ["the R is around you", "in the R you stand"],
+        new_words: ["you entered the R", "you are within the R"],
     },
     Meaning {
         train: [
@@ -119,6 +146,7 @@ const MEANINGS: [Meaning; 15] = [
             "there are doors D",
         ],
         held_back: ["from here ways lead D", "here are doors D"],
+        new_words: ["passages lead D", "you may proceed D"],
     },
     Meaning {
         train: [
@@ -128,6 +156,7 @@ const MEANINGS: [Meaning; 15] = [
             "here is a O",
         ],
         held_back: ["here lies a O", "here you see a O"],
+        new_words: ["you notice a O here", "a O sits here"],
     },
     Meaning {
         train: [
@@ -140,6 +169,7 @@ const MEANINGS: [Meaning; 15] = [
             "here stands a closed chest",
             "you see a chest and it is closed",
         ],
+        new_words: ["there is a shut chest here", "you notice a closed chest"],
     },
     Meaning {
         train: [
@@ -152,6 +182,7 @@ const MEANINGS: [Meaning; 15] = [
             "here stands an open chest",
             "you see a chest and it is open",
         ],
+        new_words: ["there is an opened chest here", "you notice an open chest"],
     },
     Meaning {
         train: [
@@ -161,6 +192,7 @@ const MEANINGS: [Meaning; 15] = [
             "in the chest you see a O",
         ],
         held_back: ["there is a O in the chest", "in the chest lies a O"],
+        new_words: ["inside the chest is a O", "the chest contains a O"],
     },
     Meaning {
         train: [
@@ -170,6 +202,7 @@ const MEANINGS: [Meaning; 15] = [
             "the O is in your hand",
         ],
         held_back: ["in your hand is the O", "in your hand you have the O"],
+        new_words: ["you are holding the O", "you bear the O"],
     },
     Meaning {
         train: [
@@ -179,6 +212,7 @@ const MEANINGS: [Meaning; 15] = [
             "there is nothing in your hand",
         ],
         held_back: ["you hold nothing", "in your hand is nothing"],
+        new_words: ["you are holding nothing", "your hand is free"],
     },
 ];
 
@@ -191,7 +225,7 @@ enum Piece {
     Directions,
 }
 
-/// All words, and the sentences of one part as pieces.
+/// All words, and the sentences of one choice as pieces.
 #[derive(Clone, Debug)]
 pub(super) struct Phrases {
     /// Token `i` is word `i`; token 0 fills up what is left of a row.
@@ -206,11 +240,11 @@ pub(super) struct Phrases {
 }
 
 impl Phrases {
-    /// The sentences of `split`; the vocabulary is the same for all.
-    pub(super) fn new(split: Split) -> Self {
+    /// The sentences of `which`; the vocabulary is the same for all.
+    pub(super) fn new(which: Paraphrases) -> Self {
         let mut words: Vec<&str> = MEANINGS
             .iter()
-            .flat_map(|meaning| meaning.sentences(Split::All))
+            .flat_map(|meaning| meaning.sentences(Paraphrases::All))
             .flat_map(str::split_whitespace)
             .filter(|word| !["R", "O", "D"].contains(word))
             .chain(ROOMS)
@@ -236,7 +270,7 @@ impl Phrases {
             pieces.collect()
         };
         let sentences = MEANINGS.iter().map(|meaning| {
-            let sentences = meaning.sentences(split);
+            let sentences = meaning.sentences(which);
             sentences.map(pieces).collect()
         });
         Self {
@@ -250,11 +284,11 @@ impl Phrases {
         }
     }
 
-    /// Tokens of the longest sentence about any of `meanings`, in any split.
+    /// Tokens of the longest sentence about any of `meanings`, of all.
     pub(super) fn longest(meanings: &[Say]) -> usize {
         let sentences = meanings
             .iter()
-            .flat_map(|&say| MEANINGS[say as usize].sentences(Split::All));
+            .flat_map(|&say| MEANINGS[say as usize].sentences(Paraphrases::All));
         let tokens = sentences.map(|sentence| {
             let words = sentence.split_whitespace();
             // Four directions with "and" between them, and the stop.
@@ -267,19 +301,23 @@ impl Phrases {
 }
 
 impl Meaning {
-    fn sentences(&self, split: Split) -> impl Iterator<Item = &'static str> {
-        let (train, held_back) = match split {
-            Split::Train => (4, 0),
-            Split::HeldBack => (0, 2),
-            Split::All => (4, 2),
+    fn sentences(&self, which: Paraphrases) -> impl Iterator<Item = &'static str> + use<> {
+        let (train, held_back, new_words) = match which {
+            Paraphrases::Train => (4, 0, 0),
+            Paraphrases::HeldBack => (0, 2, 0),
+            Paraphrases::NewWords => (0, 0, 2),
+            Paraphrases::All => (4, 2, 2),
         };
-        let (train, held_back) = (&self.train[..train], &self.held_back[..held_back]);
+        let Self {
+            train: [a, b, c, d],
+            held_back: [e, f],
+            new_words: [g, h],
+        } = *self;
+        let train = [a, b, c, d].into_iter().take(train);
+        let held_back = [e, f].into_iter().take(held_back);
         train
-            .iter()
             .chain(held_back)
-            .copied()
-            .collect::<Vec<_>>()
-            .into_iter()
+            .chain([g, h].into_iter().take(new_words))
     }
 }
 
@@ -381,7 +419,7 @@ mod tests {
                     .collect()
             };
             let expected = blanks(meaning.train[0]);
-            for sentence in meaning.sentences(Split::All) {
+            for sentence in meaning.sentences(Paraphrases::All) {
                 assert_eq!(blanks(sentence), expected, "{sentence}");
                 assert!(all.insert(sentence), "twice: {sentence}");
             }
@@ -390,21 +428,36 @@ mod tests {
 
     #[test]
     fn held_back_sentences_have_no_word_that_was_not_trained_with() {
-        let words = |split| -> BTreeSet<&str> {
-            let sentences = MEANINGS.iter().flat_map(|meaning| meaning.sentences(split));
+        let words = |which| -> BTreeSet<&str> {
+            let sentences = MEANINGS.iter().flat_map(|meaning| meaning.sentences(which));
             sentences.flat_map(str::split_whitespace).collect()
         };
-        let (known, held_back) = (words(Split::Train), words(Split::HeldBack));
+        let (known, held_back) = (words(Paraphrases::Train), words(Paraphrases::HeldBack));
         let unknown: Vec<_> = held_back.difference(&known).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]
+    fn sentences_of_new_words_have_each_one_that_was_not_trained_with() {
+        let sentences = MEANINGS
+            .iter()
+            .flat_map(|meaning| meaning.sentences(Paraphrases::Train));
+        let known: BTreeSet<&str> = sentences.flat_map(str::split_whitespace).collect();
+        for meaning in &MEANINGS {
+            for sentence in meaning.sentences(Paraphrases::NewWords) {
+                let mut words = sentence.split_whitespace();
+                assert!(words.any(|word| !known.contains(word)), "{sentence}");
+            }
+        }
+    }
+
+    #[test]
     fn the_vocabulary_is_shared_sorted_and_begins_with_the_filler() {
-        let of = |split| Phrases::new(split).vocabulary;
-        let all = of(Split::All);
-        assert_eq!(all, of(Split::Train));
-        assert_eq!(all, of(Split::HeldBack));
+        let of = |which| Phrases::new(which).vocabulary;
+        let all = of(Paraphrases::All);
+        assert_eq!(all, of(Paraphrases::Train));
+        assert_eq!(all, of(Paraphrases::HeldBack));
+        assert_eq!(all, of(Paraphrases::NewWords));
         assert_eq!(all[0], "<pad>");
         assert!(all[1..].is_sorted());
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
@@ -412,7 +465,7 @@ mod tests {
 
     #[test]
     fn every_wording_is_chosen() {
-        let phrases = Phrases::new(Split::All);
+        let phrases = Phrases::new(Paraphrases::All);
         let mut seen = BTreeSet::new();
         for wording in 0..32 {
             let mut tokens = [0; 12];
@@ -422,6 +475,6 @@ mod tests {
             writer.finish();
             seen.insert(tokens);
         }
-        assert_eq!(seen.len(), 6);
+        assert_eq!(seen.len(), 8);
     }
 }

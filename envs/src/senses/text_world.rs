@@ -2,8 +2,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use thorndike_core::{Env, Picture, Result, Rng, Space, Step, check_range};
 
-use super::Split;
-use super::phrases::{About, OBJECTS, Phrases, ROOMS, Say, Writer};
+use super::phrases::{About, OBJECTS, Paraphrases, Phrases, ROOMS, Say, Writer};
 use crate::canvas::{Canvas, Rgb, colors};
 
 /// The house has two rows of three rooms.
@@ -25,18 +24,19 @@ const ROWS: u8 = 2;
 /// | 8 | drop what is carried |
 /// | 9 | open the chest, if it is here |
 ///
-/// **Observation space**: `multi-discrete`, 95 tokens of a vocabulary of 74.
+/// **Observation space**: `multi-discrete`, 95 tokens of a vocabulary of 97.
 ///
 /// | index | meaning | unit | range |
 /// |---|---|---|---|
-/// | 0.. | the goal: what to do, and where the thing is that it is about | tokens | 1 to 73 |
-/// | then | the place: room, ways, objects and chest here, what is carried | tokens | 1 to 73 |
+/// | 0.. | the goal: what to do, and where the thing is that it is about | tokens | 1 to 96 |
+/// | then | the place: room, ways, objects and chest here, what is carried | tokens | 1 to 96 |
 /// | to the end | filler | – | 0 |
 ///
 /// [`vocabulary`](Env::vocabulary) names the words; token 0 is `<pad>`, and "." ends a sentence. Each sentence is one
 /// of several with the same meaning: the goal's are drawn for the episode, the place's on every step. With
-/// `paraphrases = "held-back"` sentences come that were not trained with, made of words that were. The row says all
-/// that counts, except where the agent itself has dropped the object it seeks.
+/// `paraphrases = "held-back"` sentences come that were not trained with, made of words that were; with `"new-words"`,
+/// sentences each of which has a word that none to train with has. The row says all that counts, except where the agent
+/// itself has dropped the object it seeks.
 ///
 /// **Reward**: `1 - step_cost` for reaching the goal, otherwise `-step_cost`. Random actions have a mean return of
 /// 0.038 ± 0.009 (5000 episodes), an oracle that sees the state 0.9708 ± 0.0002 (5000 episodes).
@@ -63,7 +63,7 @@ pub struct TextWorld {
 #[serde(default, deny_unknown_fields)]
 pub struct TextWorldConfig {
     /// Which sentences are said.
-    pub paraphrases: Split,
+    pub paraphrases: Paraphrases,
     /// Cost of a step, 0 to 1.
     pub step_cost: f32,
 }
@@ -71,7 +71,7 @@ pub struct TextWorldConfig {
 impl Default for TextWorldConfig {
     fn default() -> Self {
         Self {
-            paraphrases: Split::Train,
+            paraphrases: Paraphrases::Train,
             step_cost: 0.01,
         }
     }
@@ -440,7 +440,7 @@ mod tests {
     use crate::score::Score;
     use thorndike_core::{Seeds, check_env};
 
-    fn world(paraphrases: Split) -> TextWorld {
+    fn world(paraphrases: Paraphrases) -> TextWorld {
         TextWorld::new(&TextWorldConfig {
             paraphrases,
             ..Default::default()
@@ -467,7 +467,7 @@ mod tests {
     }
 
     fn walk(state: &mut TextWorldState, actions: &[usize]) -> Vec<Step> {
-        let env = world(Split::Train);
+        let env = world(Paraphrases::Train);
         let rng = &mut rng();
         actions
             .iter()
@@ -507,20 +507,25 @@ mod tests {
 
     #[test]
     fn conforms() {
-        for split in [Split::Train, Split::HeldBack, Split::All] {
-            assert_eq!(check_env(world(split)), Ok(()));
+        for which in [
+            Paraphrases::Train,
+            Paraphrases::HeldBack,
+            Paraphrases::NewWords,
+            Paraphrases::All,
+        ] {
+            assert_eq!(check_env(world(which)), Ok(()));
         }
     }
 
     #[test]
     fn goal_and_place_are_told_in_sentences() {
         assert_eq!(
-            world(Split::Train).text(&start()),
+            world(Paraphrases::Train).text(&start()),
             "bring the key to the kitchen. the key is in the chest. the chest is in the hall. \
              you are in the kitchen. you can go east and south. there is a cup here. you carry nothing."
         );
         assert_eq!(
-            world(Split::HeldBack).text(&start()),
+            world(Paraphrases::HeldBack).text(&start()),
             "you must bring the key to the kitchen. in the chest you will find the key. in the hall stands the chest. \
              the kitchen is around you. from here ways lead east and south. here lies a cup. you hold nothing."
         );
@@ -566,7 +571,7 @@ mod tests {
 
     #[test]
     fn goals_differ_and_none_is_reached_at_the_start() {
-        let env = world(Split::Train);
+        let env = world(Paraphrases::Train);
         let rng = &mut rng();
         let mut goals = std::collections::HashSet::new();
         for _ in 0..2000 {
@@ -579,7 +584,7 @@ mod tests {
 
     #[test]
     fn the_longest_row_holds_all_that_can_be_said() {
-        let env = world(Split::All);
+        let env = world(Paraphrases::All);
         let mut state = start();
         state.chest_open = true;
         state.room = 1;
@@ -604,14 +609,14 @@ mod tests {
         assert!(longest <= env.max_len, "{longest} of {}", env.max_len);
         assert_eq!(
             (env.max_len, env.phrases.vocabulary.len()),
-            (95, 74),
+            (95, 97),
             "the page says so"
         );
     }
 
     #[test]
     fn numbers_of_an_untrusted_state_name_no_word_that_is_none() {
-        let env = world(Split::Train);
+        let env = world(Paraphrases::Train);
         for n in [6, 200, 255] {
             let mut state = TextWorldState {
                 room: n,
@@ -632,7 +637,7 @@ mod tests {
 
     #[test]
     fn the_pages_figures_hold() {
-        let env = world(Split::Train);
+        let env = world(Paraphrases::Train);
         Score::of_random(&env, 5000).agrees_with(0.038, 0.009);
         Score::of(&env, 5000, |state, _| oracle(state)).agrees_with(0.9708, 0.00023);
     }
