@@ -21,7 +21,7 @@ use crate::loss::{
     Fractions, Sample, categorical_loss, categorical_targets, midpoints, next_values,
     quantile_loss, td_loss, td_targets,
 };
-use crate::network::{Blueprint, BuildExtractor, Passes, QNetwork};
+use crate::network::{Blueprint, BuildExtractor, Passes, QNetwork, build_extractor};
 use crate::state_file;
 
 /// Deep Q-learning with replay and a target network.
@@ -85,12 +85,8 @@ impl Dqn {
     /// observations.
     pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         config.check_network_fits(ctx)?;
-        let (extractor, frames) = (config.extractor.clone(), ctx.spec.frame_stack);
-        let build = move |scope: &mut Scope<'_>, space: &Space| {
-            let built = extractor.build(scope, space, frames);
-            built.map_err(|e| e.under("extractor"))
-        };
-        Self::build(config, ctx, Arc::new(build), Passes::Fast)
+        let build = build_extractor(&config.extractor, ctx.spec);
+        Self::build(config, ctx, build, Passes::Fast)
     }
 
     /// An agent with an extractor of one's own in place of the configured one. `extractor` is called for each of
@@ -486,7 +482,9 @@ mod tests {
             device: Device::Cpu,
         };
         let extractor = config.extractor.clone();
-        let build = move |scope: &mut Scope<'_>, space: &Space| extractor.build(scope, space, 1);
+        let build = move |scope: &mut Scope<'_>, space: &Space| {
+            extractor.build(scope, &thorndike_nets::Inputs::of(space))
+        };
         (
             Dqn::build(config, &ctx, Arc::new(build), passes).unwrap(),
             envs,

@@ -11,6 +11,7 @@ use crate::Loss;
 use crate::explore::Exploration;
 use crate::head::{HeadConfig, HeadShape};
 use crate::loss::Munchausen;
+use crate::network::inputs;
 
 /// Settings of the DQN family; its variants are switches that can be combined.
 ///
@@ -294,7 +295,7 @@ impl DqnConfig {
     fn network_bytes(&self, spec: &EnvSpec) -> Result<u64> {
         let (weights, features) = self
             .extractor
-            .size(&spec.observation_space(), spec.frame_stack);
+            .size(&inputs(&spec.observation_space(), spec));
         let head = self
             .head_shape(spec.num_actions("dqn")?)
             .num_weights(features);

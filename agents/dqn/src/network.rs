@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use thorndike_core::{Array, Error, Kind as Scalar, Result, Rng, Space};
+use thorndike_core::{Array, EnvSpec, Error, Kind as Scalar, Result, Rng, Space};
 use thorndike_nets::tch::{Device, Kind, Tensor, no_grad_guard};
-use thorndike_nets::{Chain, FeatureExtractor, Input, ParamStore, Scope};
+use thorndike_nets::{Chain, ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, Scope};
 
 use crate::head::{Head, HeadShape};
 use crate::loss::{Fractions, dueling, dueling_gradient};
@@ -14,6 +14,24 @@ use crate::loss::{Fractions, dueling, dueling_gradient};
 /// Builds the extractor of a network from its scope and the space of the observations.
 pub(crate) type BuildExtractor =
     dyn Fn(&mut Scope<'_>, &Space) -> Result<Box<dyn FeatureExtractor>> + Send + Sync;
+
+/// What an extractor reads of the observations of `spec`, whose space is `space`.
+pub(crate) fn inputs<'a>(space: &'a Space, spec: &'a EnvSpec) -> Inputs<'a> {
+    Inputs {
+        space,
+        frames: spec.frame_stack,
+        vocabulary: &spec.vocabulary,
+    }
+}
+
+/// The extractor of `config` for the observations of `spec`.
+pub(crate) fn build_extractor(config: &ExtractorConfig, spec: &EnvSpec) -> Arc<BuildExtractor> {
+    let (config, spec) = (config.clone(), spec.clone());
+    Arc::new(move |scope, space| {
+        let built = config.build(scope, &inputs(space, &spec));
+        built.map_err(|e| e.under("extractor"))
+    })
+}
 
 /// What networks of one agent are built of.
 #[derive(Clone)]
@@ -114,7 +132,10 @@ impl QNetwork {
             ..
         } = &blueprint;
         let device = params.device();
-        let input = Input::floats(space, *scalar, device)?;
+        let input = match extractor.reads_tokens() {
+            true => Input::tokens(space, *scalar, device)?,
+            false => Input::floats(space, *scalar, device)?,
+        };
         let chain = extractor
             .chain()
             .zip(head.chain(extractor.width() as usize))
@@ -307,6 +328,11 @@ impl QNetwork {
         let mut lines = String::new();
         for (name, shape) in self.params.shapes() {
             lines += &format!("{name} {shape:?}\n");
+        }
+        if let Runner::Graph { extractor, .. } = &self.runner
+            && let Some(notes) = extractor.notes()
+        {
+            lines += &format!("{notes}\n");
         }
         let passes = match self.runner {
             Runner::Chain(_) => "fast passes for chains of layers",

@@ -2,25 +2,22 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thorndike_core::memory::check_fits;
 use thorndike_core::rand::seq::SliceRandom;
 use thorndike_core::{
-    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Schedule, Space,
-    Status, Transitions, check_range,
+    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Schedule, Status,
+    Transitions, check_range,
 };
 use thorndike_nets::models::MlpConfig;
-use thorndike_nets::{
-    AdamConfig, ExtractorConfig, Norm, OptimConfig, Optimizer, Scope, find_device,
-};
+use thorndike_nets::{AdamConfig, ExtractorConfig, Norm, OptimConfig, Optimizer, find_device};
 
 use crate::Loss;
 use crate::explore::{Exploration, Explorer};
 use crate::head::{HeadConfig, HeadShape};
 use crate::loss::{Sample, lambda_returns, td_loss};
-use crate::network::{Blueprint, Passes, QNetwork};
+use crate::network::{Blueprint, Passes, QNetwork, build_extractor, inputs};
 use crate::state_file;
 
 /// Settings of [`Pqn`].
@@ -234,7 +231,7 @@ impl Pqn {
             noise: None,
         };
         let space = spec.observation_space();
-        let (weights, features) = config.extractor.size(&space, spec.frame_stack);
+        let (weights, features) = config.extractor.size(&inputs(&space, spec));
         let weights = weights.saturating_add(head.num_weights(features));
         // Weights and their copy for the fast passes, the gradient, and what the optimiser holds.
         let copies = 3 + config.optimizer.copies();
@@ -249,13 +246,8 @@ impl Pqn {
             row.saturating_mul(len as u64),
         )?;
 
-        let (extractor, frames) = (config.extractor.clone(), spec.frame_stack);
-        let build = move |scope: &mut Scope<'_>, space: &Space| {
-            let built = extractor.build(scope, space, frames);
-            built.map_err(|e| e.under("extractor"))
-        };
         let blueprint = Blueprint {
-            extractor: Arc::new(build),
+            extractor: build_extractor(&config.extractor, spec),
             head,
             passes: Passes::Fast,
             space: space.clone(),
@@ -493,7 +485,7 @@ mod tests {
     use super::*;
     use Status::{Running, Terminated, Truncated};
     use thorndike_core::rand::RngExt;
-    use thorndike_core::{Device, Env, EnvOptions, Seeds, Step, SyncVectorEnv, VectorEnv};
+    use thorndike_core::{Device, Env, EnvOptions, Seeds, Space, Step, SyncVectorEnv, VectorEnv};
     use thorndike_nets::tch::Tensor;
 
     /// A drunkard on a line who is paid to the right. It ends at 1 and -1, and is cut off after four steps.

@@ -66,7 +66,10 @@ fn model(json: &str, shape: [usize; 3], outputs: i64) -> Model {
     let config: ExtractorConfig = serde_json::from_str(json).expect("a config of this file");
     let space = Space::unbounded(&shape);
     let declare = |scope: &mut thorndike_nets::Scope<'_>| -> Result<_> {
-        let extractor = config.build(&mut scope.sub("extractor"), &space, 1)?;
+        let extractor = config.build(
+            &mut scope.sub("extractor"),
+            &thorndike_nets::Inputs::of(&space),
+        )?;
         let width = match json {
             U_NET => extractor.position_width(),
             _ => extractor.width(),

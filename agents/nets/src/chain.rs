@@ -558,7 +558,8 @@ mod tests {
         let rng = Seeds::new(7).stream("agent/init", 0);
         let (mut params, (extractor, head)) = ParamStore::build(Device::Cpu, rng, |scope| {
             let space = Space::unbounded(shape);
-            let extractor = config.build(&mut scope.sub("extractor"), &space, 1)?;
+            let extractor =
+                config.build(&mut scope.sub("extractor"), &crate::Inputs::of(&space))?;
             let head = Linear::new(&mut scope.sub("head"), extractor.width(), 3);
             Ok((extractor, head))
         })

@@ -9,8 +9,9 @@ use thorndike_core::{Result, Space};
 use crate::chain::LayerShape;
 use crate::input::float_shape;
 use crate::models::{
-    Cnn, CnnConfig, Impala, ImpalaConfig, Mlp, MlpConfig, RecurrentConfig, RecurrentStack, Rnn,
-    RnnConfig, UNet, UNetConfig, Vgg, VggConfig,
+    BagOfWords, BagOfWordsConfig, Bert, BertConfig, Cnn, CnnConfig, Impala, ImpalaConfig, Mlp,
+    MlpConfig, Parts, PartsConfig, RecurrentConfig, RecurrentStack, Rnn, RnnConfig, Sentences,
+    SentencesConfig, UNet, UNetConfig, Vgg, VggConfig,
 };
 use crate::{PretrainedConfig, Scope};
 
@@ -41,6 +42,21 @@ pub trait FeatureExtractor: Send + Debug {
         self.width()
     }
 
+    /// Whether this reads tokens, `i64` `[batch, time]`, where observations hold them; others get a one-hot row of each.
+    fn reads_tokens(&self) -> bool {
+        false
+    }
+
+    /// This as an encoder of text, if it is one.
+    fn bert(&self) -> Option<&Bert> {
+        None
+    }
+
+    /// What people should know of how it was built, such as words that have no vector.
+    fn notes(&self) -> Option<String> {
+        None
+    }
+
     /// The layers, if this is nothing but a chain of them, with ReLU after each, declared one after another. On the
     /// processor such a network is run by [`Chain`](crate::Chain).
     fn chain(&self) -> Option<Vec<LayerShape>> {
@@ -69,6 +85,29 @@ pub struct Read {
     pub state: Tensor,
 }
 
+/// What an extractor reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Space of an observation.
+    pub space: &'a Space,
+    /// Frames that lie one after another in it, the oldest first
+    /// ([`EnvSpec::frame_stack`](thorndike_core::EnvSpec::frame_stack)).
+    pub frames: usize,
+    /// Words that its tokens stand for, in their order; empty if they are not known, or it holds none.
+    pub vocabulary: &'a [String],
+}
+
+impl<'a> Inputs<'a> {
+    /// Single observations of `space`, without words.
+    pub fn of(space: &'a Space) -> Self {
+        Self {
+            space,
+            frames: 1,
+            vocabulary: &[],
+        }
+    }
+}
+
 /// Which feature extractor, and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -92,6 +131,14 @@ pub enum ExtractorConfig {
     Pretrained(PretrainedConfig),
     /// Recurrent layers over the steps of a sequence.
     Rnn(RnnConfig),
+    /// An encoder of text.
+    Bert(BertConfig),
+    /// The mean of the vectors of words.
+    BagOfWords(BagOfWordsConfig),
+    /// Text sentence by sentence.
+    Sentences(SentencesConfig),
+    /// The parts of an observation, each by an extractor of its own.
+    Parts(PartsConfig),
 }
 
 impl Default for ExtractorConfig {
@@ -101,9 +148,10 @@ impl Default for ExtractorConfig {
 }
 
 impl ExtractorConfig {
-    /// Weights that [`build`](Self::build) would declare for observations of `space`, a stack of `frames` frames, and
-    /// the features it would give: known before anything is allocated.
-    pub fn size(&self, space: &Space, frames: usize) -> (u64, u64) {
+    /// Weights that [`build`](Self::build) would declare for `reads`, and the features it would give: known before anything
+    /// is allocated.
+    pub fn size(&self, reads: &Inputs<'_>) -> (u64, u64) {
+        let Inputs { space, frames, .. } = *reads;
         let shape = float_shape(space);
         let inputs = shape.iter().product::<i64>() as u64;
         match self {
@@ -116,20 +164,53 @@ impl ExtractorConfig {
             Self::Recurrent(config) => config.size(inputs / frames.max(1) as u64),
             Self::Pretrained(config) => config.size(space),
             Self::Rnn(config) => config.size(space, frames),
+            Self::Bert(config) => config.size(space),
+            Self::BagOfWords(config) => config.size(space),
+            Self::Sentences(config) => config.size(reads),
+            Self::Parts(config) => config.size(reads),
         }
     }
 
-    /// Declares the extractor's variables in `scope`, for observations of `space`, in which `frames` frames lie
-    /// one after another, the oldest first ([`EnvSpec::frame_stack`](thorndike_core::EnvSpec::frame_stack)).
+    /// This as a network that has its weights already is built: without the trained encoder that they began from.
+    ///
+    /// # Errors
+    /// [`Config`](thorndike_core::Error::Config) if there is no such encoder.
+    pub fn settled(&self) -> Result<Self> {
+        match self {
+            Self::Bert(config) => Ok(Self::Bert(BertConfig {
+                from: None,
+                ..config.resolved()?
+            })),
+            Self::BagOfWords(config) => config.settled().map(Self::BagOfWords),
+            Self::Rnn(config) => config.settled().map(Self::Rnn),
+            Self::Sentences(config) => config.settled().map(Self::Sentences),
+            Self::Parts(config) => config.settled().map(Self::Parts),
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The trained model in this, if there is one, and what the names of its weights begin with below a network.
+    pub(crate) fn pretrained(&self) -> Option<(&PretrainedConfig, &'static str)> {
+        match self {
+            Self::Pretrained(pretrained) => Some((pretrained, "extractor.")),
+            Self::Sentences(sentences) => match &*sentences.each {
+                Self::Pretrained(pretrained) => Some((pretrained, "extractor.each.")),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Declares the extractor's variables in `scope`, for `reads`.
     ///
     /// # Errors
     /// [`Config`](thorndike_core::Error::Config) if a setting is out of range.
     pub fn build(
         &self,
         scope: &mut Scope<'_>,
-        space: &Space,
-        frames: usize,
+        reads: &Inputs<'_>,
     ) -> Result<Box<dyn FeatureExtractor>> {
+        let Inputs { space, frames, .. } = *reads;
         let shape = float_shape(space);
         let inputs = shape.iter().product();
         Ok(match self {
@@ -142,8 +223,12 @@ impl ExtractorConfig {
             Self::Recurrent(config) => {
                 Box::new(RecurrentStack::new(config, scope, inputs, frames)?)
             }
-            Self::Pretrained(config) => config.build(scope, space)?,
-            Self::Rnn(config) => Box::new(Rnn::new(config, scope, space, frames)?),
+            Self::Pretrained(config) => config.build(scope, reads)?,
+            Self::Rnn(config) => Box::new(Rnn::new(config, scope, reads)?),
+            Self::Bert(config) => Box::new(Bert::new(config, scope, reads)?),
+            Self::BagOfWords(config) => Box::new(BagOfWords::new(config, scope, reads)?),
+            Self::Sentences(config) => Box::new(Sentences::new(config, scope, reads)?),
+            Self::Parts(config) => Box::new(Parts::new(config, scope, reads)?),
         })
     }
 }
@@ -178,7 +263,7 @@ mod tests {
     fn built(config: &ExtractorConfig, space: &Space) -> (ParamStore, Box<dyn FeatureExtractor>) {
         let rng = Seeds::new(3).stream("agent/init", 0);
         ParamStore::build(Device::Cpu, rng, |s| {
-            config.build(&mut s.sub("extractor"), space, 1)
+            config.build(&mut s.sub("extractor"), &Inputs::of(space))
         })
         .unwrap()
     }
@@ -214,7 +299,7 @@ mod tests {
         assert_eq!(names[3], ("extractor.1.bias", [3].as_slice()));
         let obs = Tensor::zeros([7, 2, 2], (Kind::Float, Device::Cpu));
         assert_eq!(extractor.features(&obs, false).size(), [7, 3]);
-        let (weights, width) = config.size(&Space::unbounded(&[2, 2]), 1);
+        let (weights, width) = config.size(&Inputs::of(&Space::unbounded(&[2, 2])));
         assert_eq!((weights, width), (store.num_parameters() as u64, 3));
     }
 }

@@ -8,7 +8,9 @@ use thorndike_core::{
 };
 
 use crate::params::to_vec;
-use crate::{ExtractorConfig, FeatureExtractor, Input, ParamStore, PretrainedConfig, find_device};
+use crate::{
+    ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, PretrainedConfig, find_device,
+};
 
 /// File of the extractor's weights, beside those of the agent.
 const WEIGHTS: &str = "extractor.safetensors";
@@ -88,15 +90,23 @@ impl Eyes {
     fn new(config: &PretrainedConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         let device = find_device(ctx.device)?;
         let space = ctx.spec.observation_space();
+        let reads = Inputs {
+            space: &space,
+            frames: ctx.spec.frame_stack,
+            vocabulary: &ctx.spec.vocabulary,
+        };
         let rng = Seeds::new(0).stream("agent/init", 0);
         let (params, extractor) = ParamStore::build(device, rng, |scope| {
-            config.build(&mut scope.sub("extractor"), &space)
+            config.build(&mut scope.sub("extractor"), &reads)
         })?;
         let nothing = Array::zeros::<f32>(0, extractor.width() as usize);
         Ok(Self {
             config: config.clone(),
             spec: ctx.spec.clone(),
-            input: Input::floats(&space, ctx.spec.obs_kind, device)?,
+            input: match extractor.reads_tokens() {
+                true => Input::tokens(&space, ctx.spec.obs_kind, device)?,
+                false => Input::floats(&space, ctx.spec.obs_kind, device)?,
+            },
             params,
             extractor,
             obs: nothing.clone(),

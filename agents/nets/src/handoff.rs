@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use thorndike_core::{Error, Result, Space, check_range, checkpoint};
 use thorndike_data::{Info, Moments, Task};
+use thorndike_words::WordVectors;
 
-use crate::extractor::{Read as Reading, SequenceReader};
+use crate::extractor::{Inputs, Read as Reading, SequenceReader};
 use crate::input::float_shape;
-use crate::models::PerceptronConfig;
+use crate::models::{Bert, BertConfig, PerceptronConfig};
 use crate::supervised::WEIGHTS;
 use crate::{ExtractorConfig, FeatureExtractor, Linear, Scope, tensor_file};
 
@@ -97,6 +98,25 @@ pub fn find_model(from: &Path, which: Which) -> Result<PathBuf> {
         checkpoint::open(from)?;
         return Ok(from.to_owned());
     }
+    let folder = match which {
+        Which::Best => BEST,
+        Which::Last => CHECKPOINTS,
+    };
+    match latest_of(from, folder)? {
+        Some(latest) if latest.join(MODEL).is_file() => Ok(latest),
+        Some(_) => Err(wrong(format!(
+            "{} holds an agent, not a model; give a folder that `thorndike fit` left",
+            from.display()
+        ))),
+        None => Err(wrong(format!(
+            "{} holds no trained model; give a folder that `thorndike fit` left, such as results/NAME",
+            from.display()
+        ))),
+    }
+}
+
+/// The newest checkpoint below `folder`, of the experiment or seed in `from`: of the first seed that has one. It is verified.
+fn latest_of(from: &Path, folder: &str) -> Result<Option<PathBuf>> {
     let mut seeds: Vec<(u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(from).map_err(Error::io(from))? {
         let entry = entry.map_err(Error::io(from))?;
@@ -108,26 +128,30 @@ pub fn find_model(from: &Path, which: Which) -> Result<PathBuf> {
     }
     seeds.sort();
     seeds.insert(0, (0, from.to_owned()));
-    let folder = match which {
-        Which::Best => BEST,
-        Which::Last => CHECKPOINTS,
-    };
     for (_, seed) in seeds {
         if let Some(latest) = checkpoint::latest(&seed.join(folder))? {
             checkpoint::open(&latest)?;
-            if !latest.join(MODEL).is_file() {
-                return Err(wrong(format!(
-                    "{} holds an agent, not a model; give a folder that `thorndike fit` left",
-                    from.display()
-                )));
-            }
-            return Ok(latest);
+            return Ok(Some(latest));
         }
     }
-    Err(wrong(format!(
-        "{} holds no trained model; give a folder that `thorndike fit` left, such as results/NAME",
-        from.display()
-    )))
+    Ok(None)
+}
+
+/// The word vectors at `path`: a file of them, or the folder of an experiment that learned them, of one of its seeds, or of a
+/// checkpoint.
+pub(crate) fn read_vectors(path: &Path) -> Result<WordVectors> {
+    let wrong = |what: String| Error::config("vectors", what);
+    let checkpoint = match path.is_dir() {
+        true => latest_of(path, CHECKPOINTS)?,
+        false => None,
+    };
+    if !path.exists() {
+        return Err(wrong(format!(
+            "{} is not there; give a file of word vectors, or the folder of a Word2Vec that `thorndike fit` left",
+            path.display()
+        )));
+    }
+    WordVectors::read(checkpoint.as_deref().unwrap_or(path)).map_err(|e| wrong(e.to_string()))
 }
 
 /// An extractor whose inputs are brought to mean 0 and deviation 1 first, by numbers that are part of it.
@@ -205,7 +229,12 @@ pub(crate) fn build_extractor(
             buffer("deviation", &moments.deviation),
         ]
     });
-    let built = extractor.build(scope, &info.space, 1);
+    let inputs = Inputs {
+        space: &info.space,
+        frames: 1,
+        vocabulary: &info.vocabulary,
+    };
+    let built = extractor.build(scope, &inputs);
     let inner = built.map_err(|e| e.under("model"))?;
     Ok(match normalize {
         None => inner,
@@ -302,8 +331,12 @@ impl PretrainedConfig {
     pub(crate) fn size(&self, space: &Space) -> (u64, u64) {
         let sized = || {
             let model = ModelFile::load(&find_model(&self.from, self.weights)?)?;
-            let times = self.inputs_in(&model.info.space, space)? as u64;
-            let size = |extractor: ExtractorConfig| extractor.size(&model.info.space, 1);
+            let times = match model.extractor {
+                Some(ExtractorConfig::Bert(_)) => 1,
+                _ => self.inputs_in(&model.info.space, space)? as u64,
+            };
+            let inputs = Inputs::of(&model.info.space);
+            let size = |extractor: ExtractorConfig| extractor.size(&inputs);
             let (weights, width) = model.extractor.clone().map_or((0, 0), size);
             Ok::<_, Error>(match self.layer {
                 Layer::Features => (weights, times * width),
@@ -316,15 +349,20 @@ impl PretrainedConfig {
         sized().unwrap_or_default()
     }
 
-    /// Declares the model's extractor in `scope`, with its weights, for observations of `space`.
+    /// Declares the model's extractor in `scope`, with its weights, for the observations `reads`.
     ///
     /// Observations may hold several inputs of the model one after another, such as planes of pictures: each is read by
-    /// itself, and their features stand side by side.
+    /// itself, and their features stand side by side. An encoder of text reads the words of any vocabulary, in its own
+    /// pieces.
     ///
     /// # Errors
     /// [`Error::Config`] if there is no model or it cannot read the observations, [`Error::Checkpoint`] if its weights are
     /// damaged or not those of the model.
-    pub fn build(&self, scope: &mut Scope<'_>, space: &Space) -> Result<Box<dyn FeatureExtractor>> {
+    pub fn build(
+        &self,
+        scope: &mut Scope<'_>,
+        reads: &Inputs<'_>,
+    ) -> Result<Box<dyn FeatureExtractor>> {
         self.check()?;
         let dir = find_model(&self.from, self.weights)?;
         let model = ModelFile::load(&dir)?;
@@ -335,12 +373,25 @@ impl PretrainedConfig {
             );
             return Err(Error::config("from", what));
         };
-        let times = self.inputs_in(&model.info.space, space)?;
+        let is_text = matches!(extractor, ExtractorConfig::Bert(_));
+        let times = match is_text {
+            true => 1,
+            false => self.inputs_in(&model.info.space, reads.space)?,
+        };
         let path = dir.join(WEIGHTS);
         // Values do not matter: they are read below.
         let moments = model.normalize.then(|| Moments::none(&model.info));
         let before = scope.declared();
-        let inner = build_extractor(extractor, scope, &model.info, &moments)?;
+        let inner: Box<dyn FeatureExtractor> = match extractor {
+            ExtractorConfig::Bert(config) => {
+                let config = BertConfig {
+                    from: Some(dir.clone()),
+                    ..config.clone()
+                };
+                Box::new(Bert::new(&config, scope, reads)?)
+            }
+            _ => build_extractor(extractor, scope, &model.info, &moments)?,
+        };
         let classes = match (self.layer, &model.info.task) {
             (Layer::Features, _) => None,
             (Layer::Classes, Task::Classes { names }) => {
@@ -373,9 +424,14 @@ impl PretrainedConfig {
                 .iter()
                 .map(|(name, shape)| (name.as_str(), *shape))
                 .collect();
-            tensor_file::read_state_dict(&path, &wanted, &|name| name.starts_with("head."))
+            let read =
+                tensor_file::read_state_dict(&path, &wanted, &|name| name.starts_with("head."))?;
+            Ok(read.into_iter().map(Some).collect())
         })?;
         let inner = Box::new(Settled { inner, classes });
+        if is_text {
+            return Ok(inner);
+        }
         Ok(Box::new(Each {
             shape: float_shape(&model.info.space),
             times: times as i64,
@@ -431,6 +487,14 @@ impl FeatureExtractor for Settled {
             None => self.inner.width(),
             Some(head) => head.bias.size()[0],
         }
+    }
+
+    fn reads_tokens(&self) -> bool {
+        self.inner.reads_tokens()
+    }
+
+    fn notes(&self) -> Option<String> {
+        self.inner.notes()
     }
 }
 
@@ -544,7 +608,7 @@ mod tests {
     ) -> Result<(ParamStore, Box<dyn FeatureExtractor>)> {
         let rng = Seeds::new(8).stream("agent/init", 0);
         ParamStore::build(Device::Cpu, rng, |scope| {
-            config.build(&mut scope.sub("extractor"), space)
+            config.build(&mut scope.sub("extractor"), &Inputs::of(space))
         })
     }
 
@@ -557,7 +621,9 @@ mod tests {
         let x = Tensor::rand([5, 1, 6, 6], (Kind::Float, Device::Cpu));
         let expected = network.extractor().features(&x, false);
         assert_eq!(extractor.features(&x, true), expected);
-        let build = |scope: &mut Scope<'_>| config.build(&mut scope.sub("extractor"), &image(1));
+        let build = |scope: &mut Scope<'_>| {
+            config.build(&mut scope.sub("extractor"), &Inputs::of(&image(1)))
+        };
         let (_, twin) = store.twin(build).unwrap();
         assert_eq!(twin.features(&x, false), expected);
     }

@@ -60,18 +60,25 @@ pub struct LayerNorm {
     pub gain: Tensor,
     /// `[width]`, zeros at first.
     pub shift: Tensor,
+    /// Added to the variance.
+    pub epsilon: f64,
 }
 
 impl LayerNorm {
-    /// Added to the variance.
+    /// What is added to the variance if nothing else is said.
     pub const EPSILON: f64 = 1e-5;
 
     /// Declares `norm.weight` and `norm.bias` in `scope`.
     pub fn new(scope: &mut Scope<'_>, width: i64) -> Self {
-        let scope = &mut scope.sub("norm");
+        Self::with_epsilon(&mut scope.sub("norm"), width, Self::EPSILON)
+    }
+
+    /// Declares `weight` and `bias` in `scope`; `epsilon` is added to the variance.
+    pub fn with_epsilon(scope: &mut Scope<'_>, width: i64, epsilon: f64) -> Self {
         Self {
             gain: scope.variable("weight", &[width], &vec![1.0; width as usize]),
             shift: scope.variable("bias", &[width], &vec![0.0; width as usize]),
+            epsilon,
         }
     }
 
@@ -82,7 +89,7 @@ impl LayerNorm {
             width,
             Some(&self.gain),
             Some(&self.shift),
-            Self::EPSILON,
+            self.epsilon,
             false,
         )
     }

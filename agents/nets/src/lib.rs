@@ -6,7 +6,7 @@
 //! | [`OptimConfig`], [`Optimizer`] | Adam, AdamW, SGD and RMSProp on that tensor, with state that can be saved |
 //! | [`Input`] | observations as tensors |
 //! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
-//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`Perceptron`](models::Perceptron) |
+//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`BagOfWords`](models::BagOfWords), [`Bert`](models::Bert), [`Sentences`](models::Sentences), [`Parts`](models::Parts), [`Perceptron`](models::Perceptron) |
 //! | [`sample_next`] | the next token of a language model |
 //! | [`Network`], [`LearningConfig`] | a network that learns from labelled samples |
 //! | [`PretrainedConfig`], [`ModelFile`], [`Frozen`] | a trained model as the extractor of an agent |
@@ -18,11 +18,11 @@
 //! ```
 //! use tch::{Device, Kind, Tensor};
 //! use thorndike_core::{Seeds, Space};
-//! use thorndike_nets::{ExtractorConfig, Linear, OptimConfig, Optimizer, ParamStore};
+//! use thorndike_nets::{ExtractorConfig, Inputs, Linear, OptimConfig, Optimizer, ParamStore};
 //!
 //! let init = Seeds::new(1).stream("agent/init", 0);
 //! let (mut params, (extractor, head)) = ParamStore::build(Device::Cpu, init, |scope| {
-//!     let extractor = ExtractorConfig::default().build(&mut scope.sub("extractor"), &Space::unbounded(&[4]), 1)?;
+//!     let extractor = ExtractorConfig::default().build(&mut scope.sub("extractor"), &Inputs::of(&Space::unbounded(&[4])))?;
 //!     let head = Linear::new(&mut scope.sub("head"), extractor.width(), 1);
 //!     Ok((extractor, head))
 //! })?;
@@ -52,19 +52,22 @@ pub mod models;
 mod optim;
 mod params;
 mod product;
+mod published;
 mod sample;
 mod supervised;
 mod tensor_file;
+mod translation;
 
 pub use backend::{Backend, find_device, use_threads};
 pub use chain::{Chain, LayerShape, Product};
-pub use extractor::{ExtractorConfig, FeatureExtractor, Read, SequenceReader};
+pub use extractor::{ExtractorConfig, FeatureExtractor, Inputs, Read, SequenceReader};
 pub use frozen::Frozen;
 pub use handoff::{BEST, Freeze, Layer, MODEL, ModelFile, PretrainedConfig, Which, find_model};
 pub use input::{Input, float_shape};
 pub use layers::{BatchNorm, Conv, ConvShape, Dropout, LayerNorm, Linear, Norm, Window};
 pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
 pub use params::{ParamStore, Scope};
+pub use published::export_bert;
 pub use sample::sample_next;
 pub use supervised::{ClassWeights, Known, LearningConfig, Network, WEIGHTS};
 pub use tch;

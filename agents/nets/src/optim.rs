@@ -52,6 +52,12 @@ pub struct AdamConfig {
     pub epsilon: f64,
     /// Weight decay. Default 0.
     pub weight_decay: f64,
+    /// Whether weights that are vectors decay too: biases, and gains of norms. Default true (PyTorch); Devlin et al. (2019)
+    /// trained BERT with false.
+    pub decay_vectors: bool,
+    /// Whether the means, which begin at zero, are corrected for it. Default true (paper); the code that BERT was trained
+    /// with does not.
+    pub bias_correction: bool,
 }
 
 /// Settings of [`OptimConfig::Sgd`].
@@ -111,6 +117,8 @@ impl Default for AdamConfig {
             beta2: 0.999,
             epsilon: 1e-8,
             weight_decay: 0.0,
+            decay_vectors: true,
+            bias_correction: true,
         }
     }
 }
@@ -175,6 +183,10 @@ impl OptimConfig {
                 decay("beta1", c.beta1)?;
                 decay("beta2", c.beta2)?;
                 positive("epsilon", c.epsilon)?;
+                if !c.bias_correction && matches!(self, Self::RAdam(_)) {
+                    let what = "radam is made of it; give true, or take \"adam\"";
+                    return Err(Error::config("bias_correction", what));
+                }
                 not_negative("weight_decay", c.weight_decay)
             }
             Self::Sgd(c) => {
@@ -253,6 +265,11 @@ impl Optimizer {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_config(&mut self, config: OptimConfig) {
+        self.config = config;
+    }
+
     /// Updates made so far.
     pub fn updates(&self) -> u64 {
         self.updates
@@ -271,6 +288,14 @@ impl Optimizer {
     pub fn step(&mut self, params: &mut ParamStore, step: u64) {
         self.updates += 1;
         let rate = self.config.learning_rate().at(step);
+        let decayed = match &self.config {
+            OptimConfig::Adam(c) | OptimConfig::AdamW(c) | OptimConfig::RAdam(c)
+                if !c.decay_vectors && c.weight_decay > 0.0 =>
+            {
+                params.matrices()
+            }
+            _ => vec![[0, params.flat().numel() as i64]],
+        };
         let (weights, gradient) = params.flat_and_gradient_mut();
         let Self {
             config,
@@ -284,10 +309,16 @@ impl Optimizer {
                 let adam = Adam::new(c, rectified, self.updates, rate);
                 if matches!(config, OptimConfig::AdamW(_)) {
                     if c.weight_decay > 0.0 {
-                        let _ = weights.g_mul_scalar_(1.0 - rate * c.weight_decay);
+                        for [start, len] in decayed {
+                            let mut part = weights.narrow(0, start, len);
+                            let _ = part.g_mul_scalar_(1.0 - rate * c.weight_decay);
+                        }
                     }
                 } else {
-                    add_decay(gradient, weights, c.weight_decay);
+                    for [start, len] in decayed {
+                        let part = |all: &Tensor| all.narrow(0, start, len);
+                        add_decay(&mut part(gradient), &part(weights), c.weight_decay);
+                    }
                 }
                 if weights.device() == Device::Cpu {
                     adam.one_pass(weights, gradient, moments);
@@ -311,20 +342,20 @@ impl Optimizer {
         }
     }
 
-    /// As [`step`](Self::step), but the extractor's weights, if it is a [pretrained](crate::PretrainedConfig) one, go only as far as
+    /// As [`step`](Self::step), but the weights of a [pretrained](crate::PretrainedConfig) extractor, if this is or has one, go only as far as
     /// its settings let them at `step`.
     ///
     /// # Panics
     /// As [`step`](Self::step).
     pub fn step_with(&mut self, params: &mut ParamStore, extractor: &ExtractorConfig, step: u64) {
-        let factor = match extractor {
-            ExtractorConfig::Pretrained(pretrained) => pretrained.rate_factor(step),
-            _ => 1.0,
+        let (factor, prefix) = match extractor.pretrained() {
+            Some((pretrained, prefix)) => (pretrained.rate_factor(step), prefix),
+            None => (1.0, ""),
         };
         if factor == 1.0 {
             return self.step(params, step);
         }
-        let len = params.len_below("extractor.") as i64;
+        let len = params.len_below(prefix) as i64;
         let before = params.flat().narrow(0, 0, len).copy();
         self.step(params, step);
         let (weights, _) = params.flat_and_gradient_mut();
@@ -398,7 +429,11 @@ struct Adam {
 impl Adam {
     /// The numbers of update `updates`, counted from 1.
     fn new(c: &AdamConfig, rectified: bool, updates: u64, rate: f64) -> Self {
-        let powers = [c.beta1, c.beta2].map(|b| b.powi(i32::try_from(updates).unwrap_or(i32::MAX)));
+        let power = i32::try_from(updates).unwrap_or(i32::MAX);
+        let powers = match c.bias_correction {
+            true => [c.beta1, c.beta2].map(|b| b.powi(power)),
+            false => [0.0; 2],
+        };
         let [correction1, correction2] = powers.map(|power| 1.0 - power);
         let rates = [1.0 - c.beta1, 1.0 - c.beta2];
         if !rectified {

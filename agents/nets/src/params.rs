@@ -107,6 +107,7 @@ impl ParamStore {
         let network = network(&mut Scope {
             declared: &mut declared,
             prefix: String::new(),
+            fixed: false,
         })?;
         let Declared {
             mut variables,
@@ -165,6 +166,21 @@ impl ParamStore {
         let all = self.variables.iter().filter(below).count();
         assert_eq!(first.clone().count(), all, "{prefix} is not declared first");
         first.map(|entry| entry.len() as usize).sum()
+    }
+
+    /// Start and length in [`flat`](Self::flat) of the variables that are no vectors, neighbours joined.
+    pub(crate) fn matrices(&self) -> Vec<[i64; 2]> {
+        let (mut ranges, mut start) = (Vec::<[i64; 2]>::new(), 0);
+        for entry in &self.variables {
+            if entry.shape.len() > 1 {
+                match ranges.last_mut() {
+                    Some(last) if last[0] + last[1] == start => last[1] += entry.len(),
+                    _ => ranges.push([start, entry.len()]),
+                }
+            }
+            start += entry.len();
+        }
+        ranges
     }
 
     /// Bytes of the weights, gradients and buffers.
@@ -297,21 +313,45 @@ impl ParamStore {
         Ok(())
     }
 
-    /// Writes weights and buffers under the names that `name` gives to ours, for PyTorch: `load_file` of its package
-    /// `safetensors` gives a state dict. Batches that a batch norm has counted become `i64`, as there.
+    /// Writes the gradient to a safetensors file.
     ///
     /// # Errors
     /// [`Io`](thorndike_core::Error::Io) if the file cannot be written.
-    pub fn export(&self, path: &Path, name: impl Fn(&str) -> String) -> Result<()> {
+    pub(crate) fn save_gradient(&self, path: &Path) -> Result<()> {
+        let values = to_vec(&self.gradient);
+        tensor_file::write(path, &[("gradient", &[values.len()], &values)], "")
+    }
+
+    /// Reads what [`save_gradient`](Self::save_gradient) wrote.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn load_gradient(&mut self, path: &Path) -> Result<()> {
+        let shape = [self.gradient.numel()];
+        let (arrays, _) = tensor_file::read(path, &[("gradient", &shape)])?;
+        for values in arrays {
+            self.gradient.copy_(&Tensor::from_slice(&values));
+        }
+        Ok(())
+    }
+
+    /// Writes weights and buffers under the names that `name` gives to ours, those that get one, for PyTorch: `load_file` of
+    /// its package `safetensors` gives a state dict. Batches that a batch norm has counted become `i64`, as there.
+    ///
+    /// # Errors
+    /// [`Io`](thorndike_core::Error::Io) if the file cannot be written.
+    pub fn export(&self, path: &Path, name: impl Fn(&str) -> Option<String>) -> Result<()> {
         let entries = self.variables.iter().chain(&self.buffers);
         let values: Vec<Vec<f32>> = entries.map(|e| to_vec(&e.tensor)).collect();
-        let names: Vec<String> = self.shapes().map(|(ours, _)| name(ours)).collect();
+        let names: Vec<Option<String>> = self.shapes().map(|(ours, _)| name(ours)).collect();
         let shapes = self.shapes().map(|(_, shape)| shape);
         let arrays: Vec<_> = names
             .iter()
             .zip(shapes)
             .zip(&values)
-            .map(|((name, shape), values)| (name.as_str(), shape, values.as_slice()))
+            .filter_map(|((name, shape), values)| {
+                Some((name.as_deref()?, shape, values.as_slice()))
+            })
             .collect();
         tensor_file::write_state_dict(path, &arrays)
     }
@@ -436,6 +476,8 @@ struct Declared {
 pub struct Scope<'a> {
     declared: &'a mut Declared,
     prefix: String,
+    /// Variables are declared as buffers.
+    fixed: bool,
 }
 
 impl Scope<'_> {
@@ -445,6 +487,16 @@ impl Scope<'_> {
         Scope {
             declared: self.declared,
             prefix,
+            fixed: self.fixed,
+        }
+    }
+
+    /// This scope; if `fixed`, its variables are not trained.
+    pub fn fixed(&mut self, fixed: bool) -> Scope<'_> {
+        Scope {
+            declared: self.declared,
+            prefix: self.prefix.clone(),
+            fixed: self.fixed || fixed,
         }
     }
 
@@ -459,11 +511,11 @@ impl Scope<'_> {
     }
 
     /// Gives the variables, then the buffers, that were declared since `before` the values that `read` finds for their
-    /// names and shapes. Nothing is read where initial values do not matter.
+    /// names and shapes; those without keep theirs. Nothing is read where initial values do not matter.
     pub(crate) fn fill(
         &mut self,
         before: [usize; 2],
-        read: impl FnOnce(&[(&str, &[usize])]) -> Result<Vec<Vec<f32>>>,
+        read: impl FnOnce(&[(&str, &[usize])]) -> Result<Vec<Option<Vec<f32>>>>,
     ) -> Result<()> {
         if self.declared.rng.is_none() {
             return Ok(());
@@ -481,8 +533,10 @@ impl Scope<'_> {
             .collect();
         let arrays = read(&expected)?;
         for (entry, values) in new.into_iter().zip(arrays) {
-            let values = Tensor::from_slice(&values).view_as(&entry.tensor);
-            entry.tensor.copy_(&values);
+            if let Some(values) = values {
+                let values = Tensor::from_slice(&values).view_as(&entry.tensor);
+                entry.tensor.copy_(&values);
+            }
         }
         Ok(())
     }
@@ -533,6 +587,9 @@ impl Scope<'_> {
     /// # Panics
     /// If the name is taken or the values do not fill the shape.
     pub fn variable(&mut self, name: &str, shape: &[i64], values: &[f32]) -> Tensor {
+        if self.fixed {
+            return self.buffer(name, shape, values);
+        }
         let entry = self.entry(name, shape, values);
         let tensor = entry.tensor.shallow_clone();
         self.declared.variables.push(entry);

@@ -4,7 +4,7 @@
 //! every name, type and shape is compared with what the reader expects, and only then is memory of
 //! exactly the expected size filled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -129,6 +129,23 @@ pub(crate) fn read_state_dict(
         )
     };
     Ok(read_as(path, expected, MOST_FOREIGN_HEADER, known, unused)?.0)
+}
+
+/// Names of the tensors of a file of any program.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn names(path: &Path) -> Result<BTreeSet<String>> {
+    let wrong = |what: String| Error::checkpoint(path, what);
+    let file = File::open(path).map_err(Error::io(path))?;
+    let file_bytes = file.metadata().map_err(Error::io(path))?.len();
+    let mut reader = BufReader::new(file);
+    let bytes = header_length(&mut reader, file_bytes, 0, MOST_FOREIGN_HEADER).map_err(wrong)?;
+    let mut json = vec![0; bytes];
+    reader.read_exact(&mut json).map_err(Error::io(path))?;
+    let metadata: Metadata = serde_json::from_slice(&json)
+        .map_err(|e| wrong(format!("not a safetensors header: {e}")))?;
+    Ok(metadata.tensors().into_keys().collect())
 }
 
 fn read_as(

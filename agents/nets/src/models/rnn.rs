@@ -4,13 +4,17 @@
 //! Tokens become embeddings; then dense layers on every step, recurrent layers in one direction or in both, one row
 //! of features out of all steps (the readout), dense layers on it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use thorndike_core::{Error, Result, Space, check_range};
 
 use super::cell::{Padding, RecurrentLayer, dense, dense_size, no_states, relu_layers};
 use super::mlp::MAX_UNITS;
+use super::word_table::WordTable;
 use super::{Activation, Cell};
+use crate::extractor::Inputs;
 use crate::input::float_shape;
 use crate::{Dropout, FeatureExtractor, Linear, Read, Scope, SequenceReader};
 
@@ -31,8 +35,14 @@ pub struct RnnConfig {
     pub activation: Activation,
     /// Share of the numbers dropped between recurrent layers while learning. Default 0.
     pub dropout: f64,
-    /// Width of a learned embedding of tokens; 0 hands them on one-hot. Default 0.
+    /// Width of a learned embedding of tokens; 0 hands them on one-hot, or takes the width of `vectors`. Default 0.
     pub embedding: usize,
+    /// Vectors that the embedding begins with, as those of [`BagOfWordsConfig`](super::BagOfWordsConfig). Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<PathBuf>,
+    /// Whether the embedding stays as it is; needs `vectors`. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub freeze: bool,
     /// Units of the layers with ReLU before the recurrence. Default none.
     pub encoder: Vec<usize>,
     /// Units of the layers with ReLU behind the readout. Default none.
@@ -67,6 +77,8 @@ impl Default for RnnConfig {
             activation: Activation::Tanh,
             dropout: 0.0,
             embedding: 0,
+            vectors: None,
+            freeze: false,
             encoder: Vec::new(),
             hidden: Vec::new(),
             readout: Readout::default(),
@@ -83,6 +95,15 @@ impl RnnConfig {
         check_range("units", self.units, 1..=MAX_UNITS)?;
         check_range("layers", self.layers, 1..=MAX_LAYERS)?;
         check_range("embedding", self.embedding, 0..=MAX_UNITS)?;
+        if self.vectors.is_some() && self.embedding > 0 {
+            let what = "is that of the vectors; leave it out, or leave out vectors";
+            return Err(Error::config("embedding", what));
+        }
+        if self.freeze && self.vectors.is_none() {
+            let what =
+                "an embedding that begins at random has to learn; give vectors, or leave it out";
+            return Err(Error::config("freeze", what));
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             let what = format!(
                 "{} is out of range; give 0 or more and below 1",
@@ -114,7 +135,10 @@ impl RnnConfig {
             return (0, 0);
         };
         let [time, inputs] = [steps.time, steps.inputs].map(|n| n as u64);
-        let embedded = match self.embedding as u64 {
+        let Ok(width) = WordTable::width(self.vectors.as_deref(), self.embedding) else {
+            return (0, 0);
+        };
+        let embedded = match width as u64 {
             0 => (0, inputs),
             width => (inputs.saturating_mul(width), width),
         };
@@ -129,6 +153,16 @@ impl RnnConfig {
             inputs = inputs.saturating_mul(time);
         }
         dense_size((weights, inputs), &self.hidden)
+    }
+
+    /// This as a network that has its weights already is built.
+    pub(crate) fn settled(&self) -> Result<Self> {
+        Ok(Self {
+            embedding: WordTable::width(self.vectors.as_deref(), self.embedding)?,
+            vectors: None,
+            freeze: false,
+            ..self.clone()
+        })
     }
 
     fn directions(&self) -> usize {
@@ -186,18 +220,18 @@ impl Steps {
 ///
 /// The steps of an observation are the frames of a stack if there is more than one; else the first dimension of a box
 /// (`[40]` is a sequence of 40 numbers) or the tokens of a discrete space. A batch may have another number of steps,
-/// unless all of them are read out. Sequences of unequal length are read without their padding.
+/// unless all of them are read out. Sequences of unequal length are read without their padding, which the token 0 is where the
+/// vocabulary calls it `<pad>` and there is an embedding.
 ///
 /// The state is that of the first layer, `h` and for an LSTM `c`, then of the second, and so on.
 ///
 /// # Reference
 /// Cells, weights and initial values: see [`Cell`]; as PyTorch's `torch.nn.RNN`, `GRU` and `LSTM`, down to the names of
 /// the weights, and `torch.nn.Embedding`. Backward direction: Schuster and Paliwal, "Bidirectional Recurrent Neural
-/// Networks" (1997). Deviations: the embedding's initial values are uniform with PyTorch's deviation of 1.
+/// Networks" (1997). Deviations: the embedding's initial values are uniform with PyTorch's deviation of 1, or vectors scaled to it.
 #[derive(Debug)]
 pub struct Rnn {
-    /// `[inputs, width]`.
-    embedding: Option<Tensor>,
+    embedding: Option<WordTable>,
     encoder: Vec<Linear>,
     layers: Vec<RecurrentLayer>,
     dropout: Vec<Dropout>,
@@ -219,29 +253,34 @@ struct Outputs {
 }
 
 impl Rnn {
-    /// Declares `embedding.weight`, `encoder.0`, …, `rnn` and `hidden.0`, … in `scope`, for observations of `space` in
-    /// which `frames` frames lie one after another.
+    /// Declares `embedding.weight`, `encoder.0`, …, `rnn` and `hidden.0`, … in `scope`, for observations of `inputs`.
     ///
     /// # Errors
     /// [`Error::Config`] if a setting is out of range or the observation is no sequence.
-    pub fn new(
-        config: &RnnConfig,
-        scope: &mut Scope<'_>,
-        space: &Space,
-        frames: usize,
-    ) -> Result<Self> {
+    pub fn new(config: &RnnConfig, scope: &mut Scope<'_>, inputs: &Inputs<'_>) -> Result<Self> {
         config.check()?;
+        let Inputs { space, frames, .. } = *inputs;
         let steps = Steps::of(space, frames)?;
-        if config.embedding > 0 && !steps.tokens {
-            let what = format!("{space} holds no tokens; give 0");
-            return Err(Error::config("embedding", what));
+        if !steps.tokens {
+            let what = format!("{space} holds no tokens");
+            if config.embedding > 0 {
+                return Err(Error::config("embedding", format!("{what}; give 0")));
+            }
+            if config.vectors.is_some() {
+                return Err(Error::config("vectors", format!("{what}; leave it out")));
+            }
         }
         let mut width = steps.inputs;
-        let embedding = (config.embedding > 0).then(|| {
-            width = config.embedding as i64;
-            let mut scope = scope.sub("embedding");
-            scope.uniform("weight", &[steps.inputs, width], 3_f32.sqrt())
-        });
+        let path = config.vectors.as_deref();
+        let embedding = match WordTable::width(path, config.embedding)? {
+            0 => None,
+            own => {
+                width = own as i64;
+                let vectors = path.map(|path| (path, config.freeze));
+                let (scope, words) = (&mut scope.sub("embedding"), steps.inputs as usize);
+                Some(WordTable::new(scope, words, own, vectors, inputs)?)
+            }
+        };
         let encoder = dense("encoder", &config.encoder, scope, &mut width);
         let (mut layers, mut dropout) = (Vec::new(), Vec::new());
         let mut rnn = scope.sub("rnn");
@@ -287,14 +326,13 @@ impl Rnn {
     /// Steps `[.., inputs]` or tokens `[..]`, as the first recurrent layer reads them.
     fn encode(&self, x: &Tensor) -> Tensor {
         let x = match (x.kind(), &self.embedding) {
-            (Kind::Int64, Some(weight)) => Tensor::embedding(weight, x, -1, false, false),
+            (Kind::Int64, Some(words)) => words.rows(x),
             (Kind::Int64, None) => {
                 let shape = [&x.size()[..], &[self.steps.inputs]].concat();
                 let zeros = Tensor::zeros(shape, (Kind::Float, x.device()));
                 zeros.scatter_value(-1, &x.unsqueeze(-1), 1.0)
             }
-            // One-hot rows pick theirs.
-            (_, Some(weight)) => x.matmul(weight),
+            (_, Some(words)) => words.of_one_hot(x),
             (_, None) => x.shallow_clone(),
         };
         relu_layers(&self.encoder, x)
@@ -379,10 +417,42 @@ impl Rnn {
     }
 }
 
+/// Tokens of each row of `tokens`, `i64` `[batch, time]`, before its padding.
+fn lengths_of(tokens: &Tensor) -> Vec<u32> {
+    let (batch, time) = (tokens.size()[0] as usize, tokens.size()[1] as usize);
+    let mut all = vec![0_i64; batch * time];
+    tokens.copy_data(&mut all, batch * time);
+    let rows = all.chunks_exact(time);
+    rows.map(|row| {
+        row.iter()
+            .rposition(|&token| token != 0)
+            .map_or(0, |at| at as u32 + 1)
+    })
+    .collect()
+}
+
 impl FeatureExtractor for Rnn {
     fn features(&self, obs: &Tensor, train: bool) -> Tensor {
+        let padded = self.embedding.as_ref().is_some_and(|words| words.padded);
+        if padded && obs.kind() == Kind::Int64 {
+            let lengths = lengths_of(obs);
+            let longest = lengths.iter().copied().max().unwrap_or(0).max(1);
+            let obs = match self.readout {
+                Readout::All => obs.shallow_clone(),
+                _ => obs.narrow(1, 0, i64::from(longest)),
+            };
+            return self.read(&obs, &lengths, None, train).features;
+        }
         let outputs = self.run(&self.sequences(obs), None, None, train);
         self.read_out(&outputs, None)
+    }
+
+    fn reads_tokens(&self) -> bool {
+        self.embedding.is_some()
+    }
+
+    fn notes(&self) -> Option<String> {
+        self.embedding.as_ref()?.notes()
     }
 
     fn width(&self) -> i64 {
@@ -474,7 +544,11 @@ mod tests {
         crate::use_threads(1);
         let rng = Seeds::new(1).stream("agent/init", 0);
         ParamStore::build(Device::Cpu, rng, |scope| {
-            Rnn::new(config, scope, space, frames)
+            let inputs = Inputs {
+                frames,
+                ..Inputs::of(space)
+            };
+            Rnn::new(config, scope, &inputs)
         })
     }
 
@@ -682,7 +756,7 @@ mod tests {
             ..config(CELLS[0], false)
         };
         let (_, net) = build(&config, &Space::Discrete(5), 1).unwrap();
-        let row = doubles(&net.embedding.as_ref().unwrap().get(1));
+        let row = doubles(&net.embedding.as_ref().unwrap().weight.get(1));
         let w = &net.layers[0].weights;
         let a = affine(&w[0], &w[2], &row);
         let expected: Vec<f64> = a

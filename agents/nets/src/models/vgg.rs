@@ -448,7 +448,7 @@ mod tests {
         let obs = Tensor::arange(6 * 32 * 32, (Kind::Float, Device::Cpu)).view([2, 3, 32, 32]);
         let _ = vgg.features(&(&obs / 6000.0), true); // changes the running values
         store
-            .export(&path, |ours| config.torchvision_name(ours))
+            .export(&path, |ours| Some(config.torchvision_name(ours)))
             .unwrap();
 
         let rng = Seeds::new(2).stream("agent/init", 0);
