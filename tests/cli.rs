@@ -332,6 +332,9 @@ fn every_configuration_that_comes_along_passes_the_check() {
         "fashion_mnist_900",
         "nuclei",
         "tiny_shakespeare",
+        "text_novels",
+        "text_factual",
+        "word_eval",
     ] {
         if let Ok(there) = shared.join(name).canonicalize() {
             std::os::unix::fs::symlink(there, data.join(name)).unwrap();
@@ -349,7 +352,8 @@ fn every_configuration_that_comes_along_passes_the_check() {
         let output = thorndike(folder.path(), &["check", path.to_str().unwrap()]);
         let error = stderr(&output);
         let needs = error.contains("is not there; run scripts/data")
-            || error.contains("is not there; give the folder that `thorndike fit` left");
+            || error.contains("is not there; give the folder that `thorndike fit` left")
+            || error.contains("is not there; give a file of word vectors");
         if needs && !output.status.success() {
             println!("not checked: {}", error.trim());
             missing += 1;
@@ -502,4 +506,43 @@ fn a_resume_that_fails_at_once_does_not_promise_that_another_goes_on() {
         "{text}"
     );
     assert!(!text.contains("goes on from them"), "{text}");
+}
+
+#[test]
+fn a_vocabulary_is_learned_once() {
+    let folder = folder_with_config();
+    fs::write(
+        folder.path().join("a.txt"),
+        "the hug of the pug\n".repeat(9),
+    )
+    .unwrap();
+    let learn = |more: &[&str]| {
+        let args = [
+            "data",
+            "vocabulary",
+            "--size",
+            "24",
+            "--out",
+            "v/w",
+            "a.txt",
+        ];
+        thorndike(folder.path(), &[&args, more].concat())
+    };
+    let output = learn(&[]);
+    assert!(
+        stdout(&output).starts_with("v/w: 24 words and pieces from 1 files in "),
+        "{}",
+        stderr(&output)
+    );
+    let words = || fs::read_to_string(folder.path().join("v/w/vocab.txt")).unwrap();
+    let first = words();
+    assert!(first.starts_with("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n") && first.contains("\nthe\n"));
+    let output = learn(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("v/w holds a vocabulary; give another folder, or --force"));
+    assert!(learn(&["--force"]).status.success() && words() == first);
+    mistake(
+        &["data", "vocabulary", "--out", "w", "none.txt"],
+        &["none.txt"],
+    );
 }

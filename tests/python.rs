@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use thorndike_tests::{small_config, stderr, thorndike};
+use thorndike_tests::{small_config, small_model, stderr, thorndike};
 
 /// Runs `script` with `arg`; `None` if one of `modules` is missing.
 fn python(modules: &[&str], script: &str, arg: &Path) -> Option<String> {
@@ -102,5 +102,55 @@ for file in files:
         };
         assert!(text.lines().count() >= 1, "{agent}");
         println!("{text}");
+    }
+}
+
+#[test]
+fn transformers_opens_an_exported_encoder_and_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("small.toml"), small_model(at, "bert")).unwrap();
+    for args in [
+        &["fit", "small.toml", "seeds=[1]", "epochs=2"][..],
+        &["export", "results/small", "published"],
+        &[
+            "predict",
+            "results/small",
+            "--text",
+            "the film was good and long .",
+            "--text",
+            "a duller song .",
+            "--out",
+            "said.csv",
+        ],
+    ] {
+        let output = thorndike(at, args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    }
+    let script = "
+import sys, torch
+from transformers import AutoTokenizer, AutoModelForSequenceClassification
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval()
+for text in ['the film was good and long .', 'a duller song .']:
+    with torch.no_grad():
+        shares = model(**tokenizer(text, return_tensors='pt')).logits.softmax(-1)[0]
+    print(*[f'{x:.9f}' for x in shares.tolist()], sep=',')
+";
+    let Some(theirs) = python(&["torch", "transformers"], script, &at.join("published")) else {
+        return;
+    };
+    let ours = fs::read_to_string(at.join("said.csv")).unwrap();
+    assert_eq!(ours.lines().count(), 3, "{ours}");
+    for (ours, theirs) in ours.lines().skip(1).zip(theirs.lines()) {
+        let ours = ours
+            .rsplitn(4, ',')
+            .take(3)
+            .map(|x| x.parse::<f64>().unwrap());
+        let theirs = theirs.split(',').rev().map(|x| x.parse::<f64>().unwrap());
+        for (a, b) in ours.zip(theirs) {
+            // Softmax of f32 sums in another order.
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
     }
 }

@@ -127,7 +127,7 @@ pub fn final_state(experiment: &Path, seed: u64) -> Files {
 }
 
 /// Kinds of models in [`small_model`].
-pub const MODELS: [&str; 5] = ["perceptron", "mlp", "cnn", "rnn", "u-net"];
+pub const MODELS: [&str; 6] = ["perceptron", "mlp", "cnn", "rnn", "u-net", "bert"];
 
 /// Draws a small data set into `folder`, and gives a configuration `small` of a model of `kind` that learns from it in seconds.
 ///
@@ -240,6 +240,23 @@ pub fn small_model(folder: &Path, kind: &str) -> String {
                 "batch_size = 8\nclip_norm = 1.0",
             )
         }
+        "bert" => {
+            // What is said of a thing: good, bad or neither.
+            write("vocab.txt", VOCABULARY.join("\n").into_bytes());
+            let mut text = String::new();
+            for i in 0..240 {
+                text += &format!("{}\n", sentence(i % 3, &mut rng));
+            }
+            write("train.tsv", text.into_bytes());
+            (
+                "kind = \"sentences\"\npath = \"drawn/train.tsv\"\nvocabulary = \"drawn/vocab.txt\"\nmax_len = 16\n\
+                 split = { validation = 0.25 }"
+                    .to_owned(),
+                "hidden_size = 16\nnum_hidden_layers = 1\nnum_attention_heads = 2\nintermediate_size = 32\n\
+                 max_position_embeddings = 16\ninitializer_range = 0.2",
+                "batch_size = 8\naccumulate = 2\nlength_buckets = 4\nhead_dropout = 0.1\nclip_norm = 1.0",
+            )
+        }
         _ => panic!("no model of kind {kind}"),
     };
     let training = match training.contains("batch_size") || kind == "perceptron" {
@@ -256,6 +273,33 @@ pub fn small_model(folder: &Path, kind: &str) -> String {
     format!(
         "name = \"small\"\nepochs = {epochs}\nseeds = [1, 2]\n[data]\n{source}\n[model]\nkind = \"{kind}\"\n{model}\n\
          [training]\n{training}\n{rate}\n[save]\nevery_steps = 100\n"
+    )
+}
+
+/// A vocabulary of BERT.
+pub const VOCABULARY: [&str; 24] = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "film", "song", "book", "was", "is",
+    "good", "fine", "lovely", "bad", "dull", "poor", "long", "short", "new", "##er", ".", "and",
+];
+
+/// A line of a labelled sentence: 0 is said of something good, 1 of something bad, 2 of neither.
+pub fn sentence(class: usize, rng: &mut thorndike_core::Rng) -> String {
+    use rand::RngExt;
+    let mut any = |words: &[&'static str]| words[rng.random_range(0..words.len())];
+    let said = [
+        ["good", "fine", "lovely"],
+        ["bad", "dull", "poor"],
+        ["long", "short", "new"],
+    ][class];
+    let more = ["", " and long", " and short"];
+    format!(
+        "{}\t{} {} {} {}{} .",
+        ["good", "bad", "other"][class],
+        any(&["the", "a"]),
+        any(&["film", "song", "book"]),
+        any(&["was", "is"]),
+        any(&said),
+        any(&more)
     )
 }
 

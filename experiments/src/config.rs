@@ -1,15 +1,16 @@
 //! The description of an experiment: a TOML file, with `key=value` overrides.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Registry, check_range};
+use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Error, Registry, check_range};
 
 use crate::runs::ReferenceLine;
-use crate::supervised::{DataConfig, ModelTask};
+use crate::supervised::{ModelTask, read};
+use crate::words::{self, WordsTask};
 
 /// An experiment: one agent in one environment, with several seeds.
 ///
@@ -34,12 +35,14 @@ use crate::supervised::{DataConfig, ModelTask};
 /// [model]
 /// kind = "cnn"
 /// ```
+///
+/// or word vectors of a text, with `kind = "corpus"` and `kind = "word2vec"` there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "File", into = "File")]
 pub struct Config {
     /// Folder of the results, below the results folder.
     pub name: String,
-    /// Environment steps of each seed, or samples that a model learns from.
+    /// Environment steps of each seed, or samples or words that a model learns from.
     pub steps: EnvSteps,
     /// Root seeds, one run each.
     pub seeds: Vec<u64>,
@@ -66,6 +69,8 @@ pub enum Task {
     Agent(AgentTask),
     /// A model learns from labelled samples.
     Model(ModelTask),
+    /// Vectors of words learn from text.
+    Words(WordsTask),
 }
 
 /// An agent and its environment.
@@ -103,7 +108,7 @@ struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ahead: Option<Ahead>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<DataConfig>,
+    data: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +128,9 @@ impl TryFrom<File> for Config {
         const NEITHER: &str = "an experiment has [env] and [agent], or [data] and [model]";
         let task = match (file.env, file.agent, file.data, file.model) {
             (Some(env), Some(agent), None, None) => {
+                if !file.eval.pairs.is_empty() || file.eval.questions.is_some() {
+                    return Err("eval: pairs and questions belong to word vectors".into());
+                }
                 if file.training.is_some() || file.epochs.is_some() {
                     return Err(
                         "training and epochs belong to a model; an agent has agent.params and steps"
@@ -139,21 +147,34 @@ impl TryFrom<File> for Config {
                 if file.ahead.is_some() {
                     return Err("ahead: belongs to an agent".into());
                 }
-                let own = EvalConfig {
+                let training = file.training.unwrap_or(serde_json::json!({}));
+                let of_words = model["kind"] == words::KIND;
+                let mut own = EvalConfig {
                     every_steps: file.eval.every_steps,
                     ..EvalConfig::default()
                 };
-                if file.eval != own {
-                    return Err(
-                        "eval: a model has eval.every_steps alone; the other keys belong to agents"
-                            .into(),
-                    );
+                if of_words {
+                    own.pairs.clone_from(&file.eval.pairs);
+                    own.questions.clone_from(&file.eval.questions);
                 }
-                Task::Model(ModelTask {
-                    data,
-                    model,
-                    training: file.training.unwrap_or(serde_json::json!({})),
-                })
+                if file.eval != own {
+                    return Err(match of_words {
+                        true => "eval: word vectors have eval.every_steps, eval.pairs and eval.questions; the other keys \
+                                 belong to agents"
+                            .into(),
+                        false => "eval: a model has eval.every_steps alone; the other keys belong to agents or word \
+                                  vectors"
+                            .into(),
+                    });
+                }
+                match of_words {
+                    true => Task::Words(WordsTask::read(data, model, training)?),
+                    false => Task::Model(ModelTask {
+                        data: read(data, "").map_err(|e| format!("data.{e}"))?,
+                        model,
+                        training,
+                    }),
+                }
             }
             (env, agent, data, model) => {
                 let missing = [
@@ -172,7 +193,9 @@ impl TryFrom<File> for Config {
         if file.steps.is_none() && file.epochs.is_none() {
             return Err(match task {
                 Task::Agent(_) => "steps: missing; give the environment steps of each seed".into(),
-                Task::Model(_) => "epochs: missing; give the passes through the data".to_string(),
+                Task::Model(_) | Task::Words(_) => {
+                    "epochs: missing; give the passes through the data".to_string()
+                }
             });
         }
         Ok(Self {
@@ -203,8 +226,10 @@ impl From<Config> for File {
                 (env, agent, ahead) = (Some(task.env), Some(task.agent), task.ahead);
             }
             Task::Model(task) => {
-                (data, model, training) = (Some(task.data), Some(task.model), Some(task.training));
+                data = serde_json::to_value(&task.data).ok().map(without_nulls);
+                (model, training) = (Some(task.model), Some(task.training));
             }
+            Task::Words(task) => [data, model, training] = task.tables().map(Some),
         }
         Self {
             name: config.name,
@@ -290,6 +315,16 @@ pub struct EvalConfig {
     /// Steps after which an evaluation episode is cut off if the environment has no time limit: a greedy policy
     /// can run in a circle.
     pub step_cap: u32,
+    /// Of word vectors: files of word pairs with how similar people find them. The first is the score.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PathBuf>,
+    /// Of word vectors: a file of analogies such as `questions-words.txt`, answered at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub questions: Option<PathBuf>,
+    /// Parameters of the environment that are others than in training, such as `{ paraphrases = "held-back" }`: the curve
+    /// then shows what is made of what was never trained with. What is seen and done must be of the same spaces.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub env: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Default for EvalConfig {
@@ -299,6 +334,39 @@ impl Default for EvalConfig {
             episodes: 20,
             final_episodes: 100,
             step_cap: 1000,
+            pairs: Vec::new(),
+            questions: None,
+            env: serde_json::Map::new(),
+        }
+    }
+}
+
+impl EvalConfig {
+    /// Parameters of the environments of an evaluation, where those of training are `env`.
+    pub(crate) fn params(&self, env: &EnvConfig) -> serde_json::Value {
+        let mut params = env.params.clone();
+        if !self.env.is_empty() && params.is_null() {
+            params = serde_json::Map::new().into();
+        }
+        if let serde_json::Value::Object(params) = &mut params {
+            params.extend(self.env.clone());
+        }
+        params
+    }
+
+    /// `error` under the key that the parameter was given by.
+    pub(crate) fn error(&self, error: Error) -> Error {
+        match error {
+            Error::Config { key, what } => {
+                let own = key.strip_prefix("env.params.");
+                let own =
+                    own.filter(|own| self.env.contains_key(own.split('.').next().unwrap_or(own)));
+                match own {
+                    Some(own) => Error::config(format!("eval.env.{own}"), what),
+                    None => Error::Config { key, what },
+                }
+            }
+            other => other,
         }
     }
 }
@@ -381,6 +449,9 @@ impl Config {
             }
             self.epochs = None;
         }
+        if let Task::Words(task) = &mut self.task {
+            task.resolve(self.epochs.take(), &mut self.steps)?;
+        }
         check_range("steps", self.steps, 1..=1 << 53)?;
         if self.seeds.is_empty() {
             bail!("seeds: give at least one, such as [1, 2, 3]");
@@ -431,6 +502,11 @@ impl Config {
                     .resolve_env(&env.id, &env.params)
                     .map_err(|e| at_id("env", e))?,
             );
+            if !self.eval.env.is_empty() {
+                let params = self.eval.params(env);
+                let resolved = registry.resolve_env(&env.id, &params);
+                resolved.map_err(|e| self.eval.error(e))?;
+            }
             agent.params = without_nulls(
                 registry
                     .resolve_agent(&agent.id, &agent.params)
@@ -447,7 +523,7 @@ impl Config {
     pub fn agent_task(&self) -> thorndike_core::Result<&AgentTask> {
         match &self.task {
             Task::Agent(task) => Ok(task),
-            Task::Model(_) => Err(thorndike_core::Error::config(
+            Task::Model(_) | Task::Words(_) => Err(thorndike_core::Error::config(
                 "agent",
                 format!("{} is a supervised model and has none", self.name),
             )),
@@ -459,6 +535,7 @@ impl Config {
         match &self.task {
             Task::Agent(task) => (&task.agent.id, &task.env.id),
             Task::Model(task) => (task.kind(), task.data.name()),
+            Task::Words(task) => (words::KIND, task.name()),
         }
     }
 
@@ -772,6 +849,24 @@ mod tests {
         let message = error(TEXT, &["env.clip_rewards=7"]);
         let wanted = "env.clip_rewards: expected \"sign\" or a range such as [-1.0, 1.0]";
         assert_eq!(message, wanted);
+    }
+
+    #[test]
+    fn an_evaluation_may_have_other_parameters() {
+        let config = parse(TEXT, &["eval.env.slippery=false"]).unwrap();
+        let env = &config.agent_task().unwrap().env;
+        assert_eq!(env.params["slippery"], true);
+        let params = config.eval.params(env);
+        assert_eq!(
+            (&params["slippery"], &params["map"]),
+            (&false.into(), &env.params["map"])
+        );
+        assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+        let message = error(TEXT, &["eval.env.slipery=false"]);
+        assert!(
+            message.starts_with("eval.env.slipery: unknown field"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl SeedDisplay<'_> {
             // Scores of models lie below 1, returns of agents seldom.
             message += &match progress.waiting {
                 Some(_) => format!("validation {value:.4}  "),
+                None if progress.of_words => format!("score {value:.4}  "),
                 None => format!("eval {value:.1}  "),
             };
         }
@@ -150,6 +151,7 @@ impl SeedDisplay<'_> {
                 "{speed} samples/s, {:.0} % waiting for data  ",
                 100.0 * waiting
             ),
+            None if progress.of_words => format!("{speed} words/s  "),
             None => format!("{speed} steps/s  "),
         };
         if progress.step < steps {
@@ -177,6 +179,7 @@ impl SeedDisplay<'_> {
                 let (step, steps) = (thousands(progress.step), thousands(steps));
                 let unit = match progress.waiting {
                     Some(_) => "samples",
+                    None if progress.of_words => "words",
                     None => "steps",
                 };
                 eprintln!(

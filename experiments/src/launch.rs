@@ -97,6 +97,14 @@ impl Built {
                     bytes,
                 })
             }
+            Task::Words(task) => {
+                let built = task.build(config.seeds[0], &config.eval)?;
+                Ok(Self {
+                    reads: built.describe(),
+                    agent: built.word2vec.describe(),
+                    bytes: built.word2vec.memory(),
+                })
+            }
         }
     }
 }
@@ -126,7 +134,13 @@ impl Plan {
             bytes,
         } = Built::of(config, registry)?;
         let cores = available_parallelism().map_or(1, usize::from);
-        let jobs = jobs.unwrap_or(cores).clamp(1, config.seeds.len());
+        let threads = match &config.task {
+            Task::Agent(_) => 1,
+            Task::Model(task) => task.threads(),
+            Task::Words(task) => task.training.threads,
+        };
+        let jobs = jobs.unwrap_or((cores / threads).max(1));
+        let jobs = jobs.clamp(1, config.seeds.len());
         check_memory(bytes, jobs)?;
         Ok(Self {
             reads,
@@ -159,6 +173,7 @@ impl Plan {
             unit = match config.task {
                 Task::Agent(_) => "environment steps",
                 Task::Model(_) => "samples to learn from",
+                Task::Words(_) => "words to learn from",
             },
             steps = thousands(config.steps),
             seeds = seeds.join(" "),
@@ -393,6 +408,9 @@ impl Experiment {
                         ),
                         Task::Model(_) => {
                             format!("finished in {time}: validation {value:.4} at the end")
+                        }
+                        Task::Words(_) => {
+                            format!("finished in {time}: score {value:.4} at the end")
                         }
                     }
                 }

@@ -17,6 +17,8 @@ mod caught;
 mod commands;
 pub mod comparison;
 pub mod config;
+#[cfg(any(feature = "torch", test))]
+mod detected;
 mod display;
 mod drawn;
 mod film;
@@ -37,10 +39,11 @@ pub mod summary;
 pub mod supervised;
 pub mod sweep;
 pub mod text;
+pub mod words;
 
 pub use commands::main;
 pub use thorndike_core::{self, prelude};
-pub use {thorndike_data, thorndike_envs, thorndike_tabular};
+pub use {thorndike_data, thorndike_envs, thorndike_tabular, thorndike_words};
 #[cfg(feature = "torch")]
 pub use {thorndike_dqn, thorndike_nets};
 

@@ -25,6 +25,7 @@ use crate::runs;
 use crate::sink::RunLog;
 use crate::supervised::Built;
 use crate::text::thousands;
+use crate::words::{self, WordScores};
 
 /// Folder of the checkpoints, below the folder of a seed.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -66,6 +67,8 @@ enum Work {
     Agent(Trainer),
     /// A model and its data.
     Model(Built),
+    /// Vectors of words and their text.
+    Words(words::Built),
 }
 
 impl Work {
@@ -73,6 +76,7 @@ impl Work {
         match self {
             Self::Agent(trainer) => trainer.step(),
             Self::Model(built) => built.fitter.step(),
+            Self::Words(built) => built.word2vec.step(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Work {
             ) => trainer.run_ahead_until(step, *ahead, log),
             (Self::Agent(trainer), _) => trainer.run_until(step, log),
             (Self::Model(built), _) => built.fitter.run_until(step, log),
+            (Self::Words(built), _) => built.word2vec.run_until(step),
         }
     }
 
@@ -93,6 +98,7 @@ impl Work {
         match self {
             Self::Agent(trainer) => trainer.save(dir),
             Self::Model(built) => built.save(dir),
+            Self::Words(built) => built.save(dir),
         }
     }
 
@@ -100,6 +106,7 @@ impl Work {
         match self {
             Self::Agent(trainer) => trainer.load(dir),
             Self::Model(built) => built.fitter.load(dir),
+            Self::Words(built) => built.load(dir),
         }
     }
 
@@ -111,7 +118,7 @@ impl Work {
     /// Share of the time that was spent waiting for data.
     fn waited_s(&self) -> Option<f64> {
         match self {
-            Self::Agent(_) => None,
+            Self::Agent(_) | Self::Words(_) => None,
             Self::Model(built) => Some(built.fitter.waited().as_secs_f64()),
         }
     }
@@ -122,6 +129,7 @@ impl Work {
 enum Evaluated {
     Episodes(Evaluation),
     Scores(Validation),
+    Words(WordScores),
 }
 
 impl Evaluated {
@@ -129,6 +137,7 @@ impl Evaluated {
         match self {
             Self::Episodes(evaluation) => evaluation.mean(),
             Self::Scores(validation) => validation.scores.main(),
+            Self::Words(scores) => scores.main,
         }
     }
 }
@@ -155,6 +164,8 @@ pub struct Progress {
     pub evaluated: Option<f64>,
     /// Share of the time that was spent waiting for data, of a model.
     pub waiting: Option<f64>,
+    /// Whether a step is a word that was learned from.
+    pub of_words: bool,
     /// Half of the steps are gone now, and no evaluation was better than the one before training.
     pub no_start: bool,
 }
@@ -291,6 +302,10 @@ pub fn build(config: &Config, registry: &Registry, seed: u64) -> Result<(EnvSpec
         let AgentTask { env, agent, ahead } = config.agent_task()?;
         let envs = registry.make_envs(&env.id, &env.params, &env.options, seeds)?;
         let spec = envs.spec().clone();
+        if !config.eval.env.is_empty() {
+            let (other, _) = evaluation_limit(config, registry)?;
+            check_same(&spec, &other)?;
+        }
         let context = BuildContext {
             spec: &spec,
             seeds,
@@ -321,7 +336,12 @@ pub fn evaluation_envs(
         num_envs: episodes.min(MOST),
         ..env.options.clone()
     };
-    let envs = registry.make_envs(&env.id, &env.params, &options, seeds)?;
+    let params = config.eval.params(env);
+    let make = |options: &EnvOptions| {
+        let envs = registry.make_envs(&env.id, &params, options, seeds);
+        envs.map_err(|e| config.eval.error(e))
+    };
+    let envs = make(&options)?;
     if envs.spec().time_limit.is_some() {
         return Ok(envs);
     }
@@ -329,7 +349,24 @@ pub fn evaluation_envs(
         time_limit: Some(config.eval.step_cap),
         ..options
     };
-    registry.make_envs(&env.id, &env.params, &options, seeds)
+    make(&options)
+}
+
+/// Refuses evaluation environments of `other` for an agent that was trained in those of `spec`.
+fn check_same(spec: &EnvSpec, other: &EnvSpec) -> Result<()> {
+    let wrong = |what: String| Err(Error::config("eval.env", what));
+    let [own, found] = [spec, other].map(EnvSpec::observation_space);
+    if own != found {
+        return wrong(format!("observations are {found}, those of training {own}"));
+    }
+    if spec.action_space != other.action_space {
+        let (found, own) = (&other.action_space, &spec.action_space);
+        return wrong(format!("actions are {found}, those of training {own}"));
+    }
+    if spec.vocabulary != other.vocabulary {
+        return wrong("the words are not those of training".to_owned());
+    }
+    Ok(())
 }
 
 /// The environments of an experiment, and the steps after which an episode of an evaluation ends at the latest.
@@ -413,7 +450,7 @@ fn digest(config: &Config) -> String {
     let parts = settings(config);
     let what = match config.task {
         Task::Agent(_) => ["env", "agent"],
-        Task::Model(_) => ["data", "model"],
+        Task::Model(_) | Task::Words(_) => ["data", "model"],
     };
     let mut parts = vec![
         &parts[what[0]],
@@ -458,6 +495,15 @@ fn settings(config: &Config) -> serde_json::Value {
                 "log_every_steps": config.log_every_steps,
             })
         }
+        Task::Words(task) => {
+            let [data, model, training] = task.tables();
+            serde_json::json!({
+                "data": data,
+                "model": model,
+                "training": training,
+                "eval": config.eval,
+            })
+        }
     }
 }
 
@@ -494,6 +540,7 @@ impl<'a> Run<'a> {
             Task::Model(task) => Work::Model(caught("while it was built", || {
                 task.build(seed, config.device, config.log_every_steps)
             })?),
+            Task::Words(task) => Work::Words(task.build(seed, &config.eval)?),
         };
         let found = find_checkpoint(&dir, config, seed)?;
         if let Some(found) = &found {
@@ -539,6 +586,7 @@ impl<'a> Run<'a> {
             let measure = match &run.work {
                 Work::Agent(_) => None,
                 Work::Model(built) => Some(built.fitter.measure()),
+                Work::Words(built) => Some(built.measure()),
             };
             run.log.record(&Event::Started {
                 env: Cow::Borrowed(on),
@@ -564,6 +612,7 @@ impl<'a> Run<'a> {
             *when = match self.work {
                 Work::Agent(_) => format!("at environment step {step}"),
                 Work::Model(_) => format!("at sample {step}"),
+                Work::Words(_) => format!("at word {step}"),
             };
             self.log.flush()?;
         }
@@ -665,6 +714,7 @@ impl<'a> Run<'a> {
             recent_return: self.log.recent_return(),
             evaluated,
             waiting: waited.map(|waited| waited / clock.seconds().max(1e-9)),
+            of_words: matches!(self.work, Work::Words(_)),
             no_start: false,
         }
     }
@@ -684,6 +734,9 @@ impl<'a> Run<'a> {
                     self.save_best()?;
                 }
                 return Ok(Evaluated::Scores(validation));
+            }
+            Work::Words(built) => {
+                return built.evaluate(last, &mut self.log).map(Evaluated::Words);
             }
         };
         let episodes = match last {
@@ -758,7 +811,10 @@ impl<'a> Run<'a> {
         if spec.num_states("").is_err() || spec.action_repeat > 1 {
             return Ok(None);
         }
-        let Some(mdp) = self.registry.make_finite(&env.id, &env.params)? else {
+        let Some(mdp) = self
+            .registry
+            .make_finite(&env.id, &self.config.eval.params(env))?
+        else {
             return Ok(None);
         };
         let solver = Solver::new(&*mdp)?;
@@ -815,6 +871,16 @@ impl<'a> Run<'a> {
                     ..common
                 }
             }
+            (Evaluated::Words(scores), Work::Words(built)) => SeedSummary {
+                final_episodes: scores.samples,
+                scores: Some(ModelScores {
+                    measure: built.measure().to_owned(),
+                    best: built.best().unwrap_or(f64::NEG_INFINITY).max(scores.main),
+                    loss: scores.loss,
+                    numbers: scores.numbers.clone(),
+                }),
+                ..common
+            },
             (Evaluated::Episodes(evaluation), _) => SeedSummary {
                 final_return_std: evaluation.std(),
                 final_episodes: evaluation.returns.len(),

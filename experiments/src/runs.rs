@@ -19,6 +19,7 @@ use crate::run::seed_dir;
 use crate::sink::EVENTS;
 use crate::stats::{self, Curve};
 use crate::text::thousands;
+use crate::words;
 
 /// Longest line of an event file in bytes; an evaluation of 100,000 episodes takes about 2 MB.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -248,6 +249,7 @@ impl Experiment {
     /// Heading of a panel of evaluations.
     pub(crate) fn measure(&self) -> String {
         match &self.measure {
+            Some(measure) if measure == words::LIKELIHOOD => measure.clone(),
             Some(measure) => format!("validation {measure}"),
             None => "return (sum of rewards per episode)".to_owned(),
         }
@@ -256,6 +258,7 @@ impl Experiment {
     /// What the steps of its runs are.
     pub(crate) fn step_unit(&self) -> &'static str {
         match self.measure {
+            Some(_) if self.agent == words::KIND => "words seen",
             Some(_) => "samples seen",
             None => "environment steps",
         }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use thorndike_core::{Device, Picture};
 use thorndike_data::score::{
-    Average, Calibration, Confusion, Interval, Regression, interval, perplexity, roc_auc,
-    roc_auc_ovr, top_k_accuracy, wilson,
+    Average, Calibration, ClassScore, Confusion, Interval, Regression, interval, perplexity,
+    roc_auc, roc_auc_ovr, top_k_accuracy, wilson,
 };
-use thorndike_data::{
-    Batch, DataSet, Gathered, Info, Learner, Sample, Scores, Target, Task, Values, largest,
-};
+use thorndike_data::{Batch, DataSet, Gathered, Info, Learner, Scores, Target, Task, largest};
 
-use crate::plot::scored::{Entry, MOST_CLASSES, confusion, sheet};
+use crate::detected::sheets;
+use crate::plot::scored::{Entry, MOST_CLASSES, confusion, picture, sheet};
 use crate::run::seed_dir;
 use crate::supervised::models::{Description, again};
 use thorndike_nets::{Which, find_model};
@@ -24,6 +23,8 @@ pub(crate) const CONFUSION: &str = "confusion.png";
 pub(crate) const MISTAKES: &str = "mistakes.png";
 /// Draws of a bootstrap.
 const RESAMPLES: usize = 1_000;
+/// Draws of a bootstrap of average precision, each of which sorts all detections.
+const FEW_RESAMPLES: usize = 200;
 
 /// A number with its 95 % interval over the samples.
 #[derive(Clone, Debug)]
@@ -42,6 +43,13 @@ pub(crate) struct Trained {
     pub(crate) path: PathBuf,
 }
 
+/// The folder of the checkpoint in `from`, and what its model is.
+pub(crate) fn find(from: &Path, which: Which) -> Result<(PathBuf, Description)> {
+    let path = find_model(from, which)?;
+    let model = Description::load(&path)?;
+    Ok((path, model))
+}
+
 /// Reads the model of `seed` in the folder `experiment`, or what `experiment` itself holds if no seed is given.
 pub(crate) fn trained(
     experiment: &Path,
@@ -50,8 +58,7 @@ pub(crate) fn trained(
     device: Device,
 ) -> Result<Trained> {
     let from = seed.map_or_else(|| experiment.to_owned(), |seed| seed_dir(experiment, seed));
-    let path = find_model(&from, which)?;
-    let model = Description::load(&path)?;
+    let (path, model) = find(&from, which)?;
     let mut learner = again(&model, device)?;
     learner.load_model(&path)?;
     Ok(Trained {
@@ -146,6 +153,38 @@ pub(crate) fn measures(scores: &Scores, info: &Info) -> Vec<Measure> {
             // Steps of a sequence depend on one another: an interval of a share would be too narrow.
             add("accuracy of a step", share, None);
         }
+        Gathered::Entities { samples, .. } => {
+            let f1 = |drawn: &[usize]| {
+                let mut sum = [0; 3];
+                for &i in drawn {
+                    (0..3).for_each(|k| sum[k] += samples[i][k]);
+                }
+                2.0 * sum[0] as f64 / (sum[1] + sum[2]).max(1) as f64
+            };
+            let bounds = interval(samples.len(), 0, RESAMPLES, f1);
+            add("entity F1", scores.main(), bounds);
+            for (name, value) in scores.named() {
+                add(name, value, None);
+            }
+        }
+        Gathered::Spans { questions } => {
+            let of = |which: usize| questions.iter().map(|q| q.said[which]).collect::<Vec<_>>();
+            add("exact match", scores.main(), mean_interval(&of(0)));
+            for (name, value) in scores.named() {
+                let bounds = if name == "F1" {
+                    mean_interval(&of(1))
+                } else {
+                    None
+                };
+                add(name, value, bounds);
+            }
+        }
+        Gathered::Masked { .. } => {
+            for (name, value) in scores.named() {
+                add(name, value, None);
+            }
+            add("perplexity of a masked word", perplexity(scores.loss), None);
+        }
         Gathered::Pixels { .. } => {
             let ious = scores.image_ious();
             add("mean IoU of an image", scores.main(), mean_interval(&ious));
@@ -154,6 +193,26 @@ pub(crate) fn measures(scores: &Scores, info: &Info) -> Vec<Measure> {
             add("mean Dice of an image", mean, mean_interval(&dices));
             for (name, value) in scores.named() {
                 add(name, value, None);
+            }
+        }
+        Gathered::Boxes { samples, .. } => {
+            let coco = scores.coco().expect("boxes were gathered");
+            let over = |figure: usize| {
+                interval(samples.len(), 0, FEW_RESAMPLES, |drawn| {
+                    coco.ap_of(drawn)[figure]
+                })
+            };
+            for (i, (name, value)) in coco.summary().named().into_iter().enumerate() {
+                if !value.is_nan() {
+                    add(name, value, if i < 2 { over(i) } else { None });
+                }
+            }
+            let voc = scores.voc_ap().unwrap_or_default();
+            let each = info.task.names().iter().zip(coco.per_class()).zip(voc);
+            for ((name, [ap, ap50]), voc) in each.filter(|((_, [ap, _]), _)| !ap.is_nan()) {
+                add(&format!("AP50:95 of {name}"), ap, None);
+                add(&format!("AP50 of {name}"), ap50, None);
+                add(&format!("VOC AP of {name}"), voc, None);
             }
         }
         Gathered::Numbers {
@@ -191,22 +250,20 @@ fn mean_interval(values: &[f64]) -> Option<Interval> {
 
 /// How well each class is found, as lines of a table.
 pub(crate) fn class_table(scores: &Scores, info: &Info) -> Vec<String> {
-    let Gathered::Classes { classes, logs } = &scores.gathered else {
-        return Vec::new();
-    };
     let names = info.task.names();
-    let table = confusion_of(classes, logs, names.len());
-    let width = names
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(5);
-    let mut lines = vec![format!(
-        "{:<width$}  precision  recall  F1      samples",
-        "class"
-    )];
-    for (name, score) in names.iter().zip(table.per_class()) {
+    let (rows, kind, of): (Vec<(&str, ClassScore)>, _, _) = match &scores.gathered {
+        Gathered::Classes { classes, logs } => {
+            let table = confusion_of(classes, logs, names.len());
+            let names = names.iter().map(String::as_str);
+            (names.zip(table.per_class()).collect(), "class", "samples")
+        }
+        Gathered::Entities { entities, .. } => (entities.per_type().collect(), "type", "entities"),
+        _ => return Vec::new(),
+    };
+    let widths = rows.iter().map(|(name, _)| name.chars().count());
+    let width = widths.max().unwrap_or(0).max(5);
+    let mut lines = vec![format!("{kind:<width$}  precision  recall  F1      {of}")];
+    for (name, score) in rows {
         lines.push(format!(
             "{name:<width$}  {:<9.4}  {:<6.4}  {:<6.4}  {}",
             score.precision, score.recall, score.f1, score.support
@@ -310,30 +367,10 @@ pub(crate) fn draw(
                 files.push(path);
             }
         }
+        Gathered::Boxes { .. } => files.extend(sheets(title, &**set, scores, dir)?),
         _ => {}
     }
     Ok(files)
-}
-
-/// What a sample looks like; none if it is no picture.
-fn picture(sample: &Sample) -> Option<Picture> {
-    let (Values::U8(pixels), [channels, height, width]) = (&sample.values, &sample.shape[..])
-    else {
-        return None;
-    };
-    let plane = height * width;
-    let rgb = (0..plane).flat_map(|at| {
-        let of = |channel: usize| pixels[channel * plane + at];
-        match channels {
-            3 => [of(0), of(1), of(2)],
-            _ => [of(0); 3],
-        }
-    });
-    Some(Picture {
-        width: *width as u32,
-        height: *height as u32,
-        rgb: rgb.collect(),
-    })
 }
 
 /// Classes as shades of grey, of the size of `like`.
@@ -353,7 +390,13 @@ pub(crate) fn check_same(trained: &Info, found: &Info) -> Result<()> {
             "the model was trained on inputs of another kind: columns, categories or scalars differ"
         );
     }
-    if trained.task != found.task || trained.vocabulary != found.vocabulary {
+    if trained.vocabulary != found.vocabulary {
+        let (a, b) = (trained.vocabulary.len(), found.vocabulary.len());
+        bail!(
+            "the model was trained with another vocabulary, of {a} words, than the {b} words of this data"
+        );
+    }
+    if trained.task != found.task {
         let (a, b) = (trained.task.names().len(), found.task.names().len());
         bail!(
             "the model was trained for {a} classes or numbers with other names than the {b} of this data"

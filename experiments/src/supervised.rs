@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thorndike_core::{Device, EnvSteps, Error, Result, Seeds, check_range};
 use thorndike_data::{
-    Augment, DataSet, EarlyStopping, FitConfig, Fitter, LoaderConfig, Mixup, Part, SourceConfig,
-    SplitConfig, Task, split,
+    Augment, DataSet, EarlyStopping, FitConfig, Fitter, LoaderConfig, Mixup, Mosaic, Part,
+    SourceConfig, SplitConfig, Task, split,
 };
 
 use crate::text::thousands;
@@ -22,6 +22,9 @@ pub struct DataConfig {
     pub source: SourceConfig,
     /// Which samples are kept back, where the files do not say.
     pub split: SplitConfig,
+    /// Four pictures with boxes in one, before other changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mosaic: Option<Mosaic>,
     /// Random changes of each sample of the training part, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub augment: Vec<Augment>,
@@ -38,6 +41,7 @@ impl<'de> Deserialize<'de> for DataConfig {
         let mut keys = serde_json::Map::deserialize(deserializer)?;
         Ok(Self {
             split: take(&mut keys, "split")?.unwrap_or_default(),
+            mosaic: take(&mut keys, "mosaic")?,
             augment: take(&mut keys, "augment")?.unwrap_or_default(),
             mixup: take(&mut keys, "mixup")?,
             workers: take(&mut keys, "workers")?.unwrap_or(1),
@@ -59,7 +63,7 @@ fn take<T: serde::de::DeserializeOwned, E: serde::de::Error>(
 }
 
 /// Reads `value`, which stands under `key`; an error begins with the whole key.
-fn read<T: serde::de::DeserializeOwned>(value: Value, key: &str) -> Result<T, String> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(value: Value, key: &str) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = match (key, e.path().to_string()) {
             (key, path) if path == "." => key.to_owned(),
@@ -146,6 +150,11 @@ pub struct ModelTask {
 struct TrainingConfig {
     /// Samples in a batch. Default 64.
     batch_size: usize,
+    /// Batches whose samples are dealt out by length, so that little is padded; 0 is not at all. Default 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    length_buckets: usize,
+    /// Threads that an operation of libtorch may use; more than one pay in large models only. Default 1.
+    threads: usize,
     /// When to stop before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     early_stopping: Option<EarlyStopping>,
@@ -154,11 +163,17 @@ struct TrainingConfig {
     learning: Value,
 }
 
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 impl<'de> Deserialize<'de> for TrainingConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut keys = serde_json::Map::deserialize(deserializer)?;
         Ok(Self {
             batch_size: take(&mut keys, "batch_size")?.unwrap_or(64),
+            length_buckets: take(&mut keys, "length_buckets")?.unwrap_or(0),
+            threads: take(&mut keys, "threads")?.unwrap_or(1),
             early_stopping: take(&mut keys, "early_stopping")?,
             learning: Value::Object(keys),
         })
@@ -174,6 +189,8 @@ pub struct Built {
     pub model: models::Description,
     /// Samples that are learned from and that are kept back.
     pub samples: [usize; 2],
+    /// What people should know of how they were read.
+    pub notes: Vec<String>,
 }
 
 impl ModelTask {
@@ -192,6 +209,7 @@ impl ModelTask {
     ) -> Result<EnvSteps> {
         self.data.source.check()?;
         let mut training = self.training()?;
+        check_range("training.threads", training.threads, 1..=1024)?;
         let mut every = 0;
         if let Some(epochs) = epochs {
             check_range("epochs", epochs, 1e-3..=1e6)?;
@@ -216,6 +234,11 @@ impl ModelTask {
         Ok(self.training()?.batch_size)
     }
 
+    /// Threads that an operation of libtorch may use.
+    pub(crate) fn threads(&self) -> usize {
+        self.training().map_or(1, |training| training.threads)
+    }
+
     fn training(&self) -> Result<TrainingConfig> {
         read(self.training.clone(), "").map_err(|what| Error::config("training", what))
     }
@@ -226,10 +249,14 @@ impl ModelTask {
     /// If the data are missing or damaged, or the model does not fit them.
     pub fn build(&self, seed: u64, device: Device, log_every: EnvSteps) -> Result<Built> {
         let training = self.training()?;
+        #[cfg(feature = "torch")]
+        thorndike_nets::use_threads(training.threads.max(1));
         let parts = self.data.open(seed)?;
         let config = FitConfig {
             batches: LoaderConfig {
                 batch_size: training.batch_size,
+                mosaic: self.data.mosaic.clone(),
+                length_buckets: training.length_buckets,
                 augment: self.data.augment.clone(),
                 mixup: self.data.mixup.clone(),
                 workers: self.data.workers,
@@ -246,6 +273,10 @@ impl ModelTask {
             device,
         )?;
         let samples = [parts.train.len(), parts.validation.len()];
+        let mut notes = parts.train.notes();
+        // Parts of one file say the same.
+        notes.extend(parts.validation.notes());
+        notes.dedup();
         let fitter = Fitter::new(
             learner,
             parts.train,
@@ -259,6 +290,7 @@ impl ModelTask {
             fitter,
             model,
             samples,
+            notes,
         })
     }
 }
@@ -272,6 +304,9 @@ impl Built {
             Task::Classes { .. } => format!("{} classes", names.len()),
             Task::Positions { .. } => format!("{} classes of each position", names.len()),
             Task::Numbers { .. } => format!("{} numbers", names.len()),
+            Task::Boxes { .. } => format!("boxes of {} classes", names.len()),
+            Task::Span { .. } => "where answers start and end".to_owned(),
+            Task::Masked { .. } => "masked words and next sentences".to_owned(),
         };
         let shape: Vec<String> = info.space.shape().iter().map(usize::to_string).collect();
         let inputs = match info.scalar {
@@ -279,12 +314,17 @@ impl Built {
             thorndike_core::Kind::U8 => "pixels",
             thorndike_core::Kind::I32 => "tokens",
         };
-        format!(
+        let mut text = format!(
             "inputs {} {inputs}, {learned}; {} samples to learn from, {} kept back",
             shape.join("x"),
             thousands(self.samples[0] as u64),
             thousands(self.samples[1] as u64)
-        )
+        );
+        for note in &self.notes {
+            text.push_str("\n  ");
+            text.push_str(note);
+        }
+        text
     }
 
     /// Writes all that changes, and what the model is, into `dir`.
@@ -308,7 +348,7 @@ pub mod with_torch {
     use super::*;
     use thorndike_data::{Learner, Moments};
     pub use thorndike_nets::ModelFile as Description;
-    use thorndike_nets::models::{Perceptron, PerceptronConfig};
+    use thorndike_nets::models::{BertConfig, Perceptron, PerceptronConfig};
     use thorndike_nets::{ExtractorConfig, Known, LearningConfig, Network};
 
     /// Samples that mean and deviation of the inputs are taken from, at most.
@@ -337,7 +377,7 @@ pub mod with_torch {
     /// Fills in the defaults of a model.
     pub(super) fn resolve_model(value: &Value) -> Result<Value> {
         if !value["kind"].is_string() {
-            let what = "missing; give the kind of model, such as \"mlp\", \"cnn\", \"rnn\", \"vgg\", \"u-net\" or \
+            let what = "missing; give the kind of model, such as \"mlp\", \"cnn\", \"rnn\", \"vgg\", \"u-net\", \"bert\" or \
                         \"perceptron\"";
             return Err(Error::config("kind", what));
         }
@@ -348,6 +388,9 @@ pub mod with_torch {
                     value["kind"] = "perceptron".into();
                     value
                 })
+            }
+            Model::Network(ExtractorConfig::Bert(config)) => {
+                serde_json::to_value(ExtractorConfig::Bert(config.resolved()?))
             }
             Model::Network(config) => serde_json::to_value(config),
         };
@@ -423,38 +466,62 @@ pub mod with_torch {
                 let config: LearningConfig = read(learning.clone(), "").map_err(wrong)?;
                 config.check(&info.task).map_err(|e| e.under("training"))?;
                 let network = Network::new(&extractor, &config, info, &known, seeds, device)?;
-                description.extractor = Some(extractor);
+                let settled = extractor.settled().map_err(|e| e.under("model"))?;
+                description.extractor = Some(settled);
                 Box::new(network)
             }
         };
         Ok((learner, description))
     }
 
-    /// The model that `description` tells of, to be filled with weights; it cannot learn on.
-    pub(crate) fn again(description: &Description, device: Device) -> Result<Box<dyn Learner>> {
-        let Description {
-            extractor,
-            perceptron,
-            info,
-            normalize,
-        } = description;
+    /// The encoder of text that `description` tells of, to be filled with weights, and its settings; none if it is of
+    /// another kind.
+    pub(crate) fn encoder(
+        description: &Description,
+        device: Device,
+    ) -> Result<Option<(Network, BertConfig)>> {
+        let Some(ExtractorConfig::Bert(config)) = &description.extractor else {
+            return Ok(None);
+        };
+        let network = network_again(&ExtractorConfig::Bert(config.clone()), description, device)?;
+        Ok(Some((network, config.clone())))
+    }
+
+    fn network_again(
+        extractor: &ExtractorConfig,
+        description: &Description,
+        device: Device,
+    ) -> Result<Network> {
         let known = Known {
-            moments: normalize.then(|| Moments::none(info)),
+            moments: description
+                .normalize
+                .then(|| Moments::none(&description.info)),
             counts: Vec::new(),
         };
-        Ok(match extractor {
+        Network::new(
+            extractor,
+            &LearningConfig::default(),
+            &description.info,
+            &known,
+            Seeds::new(0),
+            device,
+        )
+    }
+
+    /// The model that `description` tells of, to be filled with weights; it cannot learn on.
+    pub(crate) fn again(description: &Description, device: Device) -> Result<Box<dyn Learner>> {
+        Ok(match &description.extractor {
             None => {
-                let config = perceptron.clone().unwrap_or_default();
-                Box::new(Perceptron::new(&config, info, &known)?)
+                let config = description.perceptron.clone().unwrap_or_default();
+                let known = Known {
+                    moments: description
+                        .normalize
+                        .then(|| Moments::none(&description.info)),
+                    counts: Vec::new(),
+                };
+                Box::new(Perceptron::new(&config, &description.info, &known)?)
             }
-            Some(extractor) => Box::new(Network::new(
-                extractor,
-                &LearningConfig::default(),
-                info,
-                &known,
-                Seeds::new(0),
-                device,
-            )?),
+            Some(extractor) => Box::new(network_again(extractor, description, device)?),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
 use crate::summary::Summary;
 use crate::text::{duration, thousands};
+use crate::words;
 
 /// File of the reward curve, below the folder of an experiment.
 pub(super) const CURVE: &str = "curve.png";
@@ -148,9 +149,19 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
                 duration(seed.seconds)
             );
         }
-        outln!(
-            "  of samples that were not learned from, at the end; the best model is kept beside the last"
-        );
+        if first.measure == words::LIKELIHOOD {
+            outln!(
+                "  of words of the text, which are learned from, at the end; give eval.pairs for a test"
+            );
+        } else if report.summary.agent == words::KIND {
+            outln!(
+                "  of eval.pairs, at the end; the loss is of words of the text, which are learned from"
+            );
+        } else {
+            outln!(
+                "  of samples that were not learned from, at the end; the best model is kept beside the last"
+            );
+        }
         out!("\n{}", report.summary);
         for line in &report.references {
             outln!("{}", reached(line, seeds));

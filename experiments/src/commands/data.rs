@@ -4,14 +4,17 @@ use std::sync::atomic::Ordering;
 use clap::ValueEnum;
 
 use super::out::{out, outln};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, vocabulary};
 use crate::drawn::{Order, Set};
 use crate::signal::stop_on_signal;
 use crate::text::thousands;
 
 /// Draw a labelled data set into a folder, the same for the same seed; without a name, list those there are
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// What to draw
     #[arg(value_enum, requires = "folder")]
     name: Option<Set>,
@@ -34,7 +37,15 @@ pub(super) struct Args {
     force: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    Vocabulary(vocabulary::Args),
+}
+
 pub(super) fn run(args: Args) -> Outcome {
+    if let Some(Other::Vocabulary(args)) = args.other {
+        return vocabulary::run(args);
+    }
     let (Some(set), Some(folder)) = (args.name, args.folder) else {
         return list();
     };

@@ -33,6 +33,10 @@ pub(super) struct Args {
     /// Root seed of the evaluation's own random streams
     #[arg(long, default_value_t = 0)]
     eval_seed: u64,
+    /// Of an agent: KEY=VALUE, a parameter of the environment that is another than in training (eval.env), such as
+    /// paraphrases=held-back; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    env: Vec<String>,
 }
 
 /// Samples that a model is scored on.
@@ -45,10 +49,21 @@ enum Part {
 }
 
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
-    let config = read_config(&args.folder, registry)?;
+    let mut config = read_config(&args.folder, registry)?;
     if let Task::Model(task) = &config.task {
         return score(&args, &config, task);
     }
+    if let Task::Words(_) = config.task {
+        let folder = args.folder.display();
+        let what = format!("{folder} holds word vectors; run thorndike words evaluate {folder}");
+        return Err(anyhow::anyhow!(what).into());
+    }
+    let given = crate::config::table("", &args.env)?;
+    let serde_json::Value::Object(given) = serde_json::to_value(given)? else {
+        unreachable!("a table is an object");
+    };
+    let trained_with = config.clone();
+    config.eval.env.extend(given);
     let seeds = match args.seed {
         Some(seed) if !config.seeds.contains(&seed) => {
             let known: Vec<_> = config.seeds.iter().map(u64::to_string).collect();
@@ -62,7 +77,8 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let episodes = args.episodes as usize;
     let mut means = Vec::new();
     for seed in seeds {
-        let Some((step, mut trainer)) = trained(&args.folder, &config, registry, seed)? else {
+        let Some((step, mut trainer)) = trained(&args.folder, &trained_with, registry, seed)?
+        else {
             outln!("seed {seed}  no checkpoint yet");
             continue;
         };

@@ -9,6 +9,8 @@ mod conclude;
 mod data;
 mod doctor;
 mod eval;
+#[cfg(feature = "torch")]
+mod export;
 mod list;
 mod out;
 mod play;
@@ -19,6 +21,8 @@ mod report;
 mod resume;
 mod sweep;
 mod train;
+mod vocabulary;
+mod words;
 
 use std::process::ExitCode;
 
@@ -50,6 +54,10 @@ enum Command {
     Eval(eval::Args),
     #[cfg(feature = "torch")]
     Predict(predict::Args),
+    #[cfg(feature = "torch")]
+    Export(export::Args),
+    #[command(subcommand)]
+    Words(words::Command),
     Play(play::Args),
     Plot(plot::Args),
     Compare(compare::Args),
@@ -101,6 +109,9 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Eval(args) => eval::run(args, &registry),
         #[cfg(feature = "torch")]
         Command::Predict(args) => predict::run(args, &registry),
+        #[cfg(feature = "torch")]
+        Command::Export(args) => export::run(args, &registry),
+        Command::Words(command) => words::run(command),
         Command::Play(args) => play::run(args, &registry),
         Command::Plot(args) => plot::run(args, &registry),
         Command::Compare(args) => compare::run(args, &registry),

@@ -29,7 +29,7 @@ pub(super) struct Args {
 /// Trains an agent.
 pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     let config = Config::load(&args.config, &args.overrides, registry)?;
-    if let Task::Model(_) = config.task {
+    if let Task::Model(_) | Task::Words(_) = config.task {
         let path = args.config.display();
         return Err(
             anyhow!("{path} describes a supervised model; run thorndike fit {path}").into(),
@@ -51,7 +51,7 @@ pub(super) fn fit(args: Args, registry: &Registry) -> Outcome {
 fn start(args: &Args, config: Config, registry: &Registry) -> Outcome {
     let plan = Plan::new(&config, registry, args.jobs.map(usize::from))?;
     eprintln!("{}", plan.describe(&config));
-    if let Task::Model(_) = config.task {
+    if let Task::Model(_) | Task::Words(_) = config.task {
         eprintln!("  {}", plan.agent);
     }
     let experiment = Experiment::create(config, &args.results, args.force)?;

@@ -32,6 +32,7 @@ pub(crate) enum Set {
     Digits,
     Shapes,
     ShapesMasks,
+    ShapesBoxes,
     Parentheses,
     Copy,
     Recall,
@@ -91,6 +92,11 @@ impl Set {
                 400,
                 "kind = \"masks\"\nchannels = 3\n\
                  classes = [\"background\", \"disc\", \"square\", \"triangle\", \"cross\", \"ring\"]\n",
+            ),
+            Self::ShapesBoxes => about(
+                "scenes of spot, 64 x 64, under noise, with a box around what is seen of each shape",
+                400,
+                "kind = \"coco\"\n",
             ),
             Self::Parentheses => About {
                 length: length("longest string", 30, [8, 120]),
@@ -270,6 +276,7 @@ impl Order {
             Set::Digits => digits::draw(self, &mut out),
             Set::Shapes => shapes::draw(self, &mut out),
             Set::ShapesMasks => shapes::draw_masks(self, &mut out),
+            Set::ShapesBoxes => shapes::draw_boxes(self, &mut out),
             Set::Parentheses => parentheses::draw(self, &mut out),
             Set::Copy => copy::draw(self, &mut out),
             Set::Recall => recall::draw(self, &mut out),

@@ -1,8 +1,9 @@
-//! Pictures of the shapes of `spot`: one in each, or scenes with the class of each pixel.
+//! Pictures of the shapes of `spot`: one in each, scenes with the class of each pixel, or scenes with boxes.
 
 use anyhow::Result;
 use png::{BitDepth, ColorType, Encoder};
 use rand::RngExt;
+use serde_json::{Value, json};
 use thorndike_core::Rng;
 use thorndike_envs::senses::spot::{CLASSES, PIXELS, SIDE, Scene};
 
@@ -50,6 +51,66 @@ pub(super) fn draw_masks(order: &Order, out: &mut Folder<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Scenes as `spot` shows them but for its cursor, with noise on every scalar, and boxes in JSON of COCO's form. A box is
+/// drawn around what is seen of a shape; one that is all but hidden has none.
+pub(super) fn draw_boxes(order: &Order, out: &mut Folder<'_>) -> Result<()> {
+    let category = |(i, name): (usize, &&str)| json!({ "id": i + 1, "name": name });
+    let categories: Vec<Value> = CLASSES.iter().enumerate().map(category).collect();
+    for (part, count, mut rng) in order.parts() {
+        let (mut images, mut annotations) = (Vec::new(), Vec::new());
+        for i in 0..count {
+            let scene = Scene::random(&mut rng, MAX_OBJECTS);
+            let name = format!("{i:05}.png");
+            images.push(json!({ "id": i + 1, "file_name": name, "width": SIDE, "height": SIDE }));
+            for (object, [left, top, right, bottom], pixels) in seen(&scene) {
+                annotations.push(json!({
+                    "id": annotations.len() + 1,
+                    "image_id": i + 1,
+                    "category_id": scene.objects()[object].class + 1,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "area": pixels,
+                    "iscrowd": 0,
+                }));
+            }
+            let mut pixels = rendered(&scene);
+            add_noise(&mut pixels, &mut rng);
+            let picture = png(ColorType::Rgb, &pixels)?;
+            out.write(&format!("images/{part}/{name}"), &picture)?;
+        }
+        // An entry a line, so that it can be read and compared.
+        let lines = |entries: &[Value]| {
+            let lines: Vec<String> = entries.iter().map(Value::to_string).collect();
+            lines.join(",\n")
+        };
+        let file = format!(
+            "{{\"images\": [\n{}\n],\n\"categories\": [\n{}\n],\n\"annotations\": [\n{}\n]}}\n",
+            lines(&images),
+            lines(&categories),
+            lines(&annotations)
+        );
+        out.write(&format!("{part}.json"), file.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The fewest pixels of a shape that has a box.
+const MIN_PIXELS: usize = 12;
+
+/// The shapes that are seen: place in the scene, left, top, right and bottom edge of what is seen, its pixels.
+fn seen(scene: &Scene) -> impl Iterator<Item = (usize, [usize; 4], usize)> {
+    let mut all = [([SIDE, SIDE, 0, 0], 0); MAX_OBJECTS];
+    for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
+        if let Some(object) = scene.at(x as f32 + 0.5, y as f32 + 0.5) {
+            let ([left, top, right, bottom], pixels) = all[object];
+            let edges = [left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)];
+            all[object] = (edges, pixels + 1);
+        }
+    }
+    let all = all.into_iter().enumerate();
+    all.filter(|(_, (_, pixels))| *pixels >= MIN_PIXELS)
+        .map(|(object, (edges, pixels))| (object, edges, pixels))
 }
 
 /// Pixel by pixel: red, green, blue.

@@ -8,14 +8,17 @@
 //! To add a kind of picture, write a function that fills a `Figure` of curves, a `RowFigure` of estimates, or a `Page`.
 
 mod axis;
+#[cfg(any(feature = "torch", test))]
+pub(crate) mod boxes;
 mod drawing;
 mod figure;
 mod inline;
 mod parallel;
 mod rows;
-#[cfg(feature = "torch")]
+#[cfg(any(feature = "torch", test))]
 pub(crate) mod scored;
 mod theme;
+mod words;
 
 pub(crate) use drawing::png;
 pub(crate) use inline::Palette;
@@ -27,6 +30,7 @@ use anyhow::{Result, bail, ensure};
 
 pub use parallel::sweep;
 pub use theme::Theme;
+pub(crate) use words::words;
 
 use self::axis::short;
 use self::drawing::{Align, Drawing, Shape, Text};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use thorndike_core::Picture;
+use thorndike_data::{Sample, Values};
 
 use super::drawing::{Align, Drawing, Shape, Text, png, text_width};
 use super::figure::clip;
@@ -121,6 +122,27 @@ pub(crate) fn confusion(title: &str, names: &[String], counts: &[u64], path: &Pa
     .save(path)
 }
 
+/// What a sample looks like; none if it is no picture.
+pub(crate) fn picture(sample: &Sample) -> Option<Picture> {
+    let (Values::U8(pixels), [channels, height, width]) = (&sample.values, &sample.shape[..])
+    else {
+        return None;
+    };
+    let plane = height * width;
+    let rgb = (0..plane).flat_map(|at| {
+        let of = |channel: usize| pixels[channel * plane + at];
+        match channels {
+            3 => [of(0), of(1), of(2)],
+            _ => [of(0); 3],
+        }
+    });
+    Some(Picture {
+        width: *width as u32,
+        height: *height as u32,
+        rgb: rgb.collect(),
+    })
+}
+
 /// One entry of a sheet: pictures side by side, and two lines under them.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -187,4 +209,21 @@ pub(crate) fn sheet(title: &str, entries: &[Entry], columns: usize, path: &Path)
         }
     }
     write_whole(path, &png(width, height, &rgb)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confusion_matrix_has_a_cell_for_each_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("confusion.png");
+        let names = ["a".to_owned(), "b".to_owned()];
+        assert!(names.len() <= MOST_CLASSES);
+        confusion("title", &names, &[3, 1, 0, 4], &path).unwrap();
+        let drawn = thorndike_data::read_picture(&path).unwrap();
+        let cell = CELL as u32;
+        assert!(drawn.width > 2 * cell && drawn.height > 2 * cell);
+    }
 }

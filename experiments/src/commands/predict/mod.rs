@@ -1,35 +1,46 @@
+mod text;
+
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use thorndike_core::{Registry, Seeds};
-use thorndike_data::{Batch, Task};
+use thorndike_data::boxes::clipped;
+use thorndike_data::{Batch, SourceConfig, Task, read_picture};
 use thorndike_nets::{Which, sample_next};
 
 use super::Outcome;
 use super::eval::read_config;
 use super::out::{out, outln};
 use crate::config::Task as Work;
+use crate::detected::{SHOWN_FROM, coco_results, drawn};
 use crate::launch::write_whole;
+use crate::plot::png;
 use crate::scored::{Trained, first_seed, said, trained};
 
-/// Let a trained model label files: pictures, folders of them, tables, texts; or go on with a text
+/// Let a trained model label files or texts: pictures, folders of them, tables, sentences, questions; fill masks; or go on
+/// with a text
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of the experiment, such as results/fashion-mnist-900-cnn
     folder: PathBuf,
-    /// Files or folders; as the data of the model are, with or without labels
+    /// Files or folders; as the data of the model are, with or without labels; of text a sample a line
     files: Vec<PathBuf>,
+    /// Of a model of text: a sentence or a text, two sentences or a question and its text with a tab between them, or a text
+    /// with [MASK] for words to be found
+    #[arg(long, value_name = "TEXT")]
+    text: Vec<String>,
     /// The model of this seed; the first one if absent
     #[arg(long)]
     seed: Option<u64>,
     /// The weights at the end instead of the best
     #[arg(long)]
     last: bool,
-    /// Classes that are shown, the likeliest first
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    top: u32,
-    /// Write a CSV file with all probabilities instead of printing
+    /// Classes, answers or words that are shown, the likeliest first; 5 words if absent, else 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
+    /// Write a CSV file with all probabilities instead of printing; of a detector, a folder with drawn boxes and their JSON
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Of a model of characters: characters to go on with
@@ -66,10 +77,30 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     if let Some(len) = args.write {
         return write(&args, &mut model, len);
     }
-    if args.files.is_empty() {
-        return Err(
-            anyhow!("give the files to be labelled, or --write N to go on with a text").into(),
-        );
+    if args.files.is_empty() && args.text.is_empty() {
+        let what =
+            "give the files to be labelled, --text for a text, or --write N to go on with one";
+        return Err(anyhow!(what).into());
+    }
+    if let Task::Masked { .. } = model.model.info.task {
+        let mut texts = args.text.clone();
+        for file in &args.files {
+            texts.extend(text::lines_of(file)?);
+        }
+        return Ok(text::fill(
+            &mut model,
+            &texts,
+            args.top.unwrap_or(5) as usize,
+        )?);
+    }
+    let top = args.top.unwrap_or(1) as usize;
+    let given = text::file_of(&args.text)?;
+    let mut files = args.files.clone();
+    if !args.text.is_empty() {
+        files.insert(0, given.path().to_owned());
+    }
+    if let Task::Boxes { .. } = model.model.info.task {
+        return boxes(&args, &task.data.source, &mut model);
     }
     let names = model.model.info.task.names().to_vec();
     let mut table = String::from("sample");
@@ -77,8 +108,19 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         let _ = write!(table, ",\"{}\"", name.replace('"', "\"\""));
     }
     table.push('\n');
-    for file in &args.files {
+    let mut places = text::Rows {
+        head: "sample,kind,text,start,end,probability\n",
+        text: String::new(),
+    };
+    let mut is_of_places = false;
+    for file in &files {
         let set = task.data.source.unlabelled(&model.model.info, file)?;
+        if text::is_of_places(&model.model.info, &*set) {
+            is_of_places = true;
+            let out = args.out.is_some().then_some(&mut places);
+            text::places(&mut model, &*set, top, out)?;
+            continue;
+        }
         for index in 0..set.len() {
             let batch =
                 Batch::collate(vec![(index, set.sample(index)?)]).map_err(anyhow::Error::msg)?;
@@ -87,7 +129,10 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
             let rows = prediction.outputs.chunks_exact(prediction.width);
             let positions = matches!(model.model.info.task, Task::Positions { .. });
             for (position, row) in rows.enumerate() {
-                let mut origin = set.origin(index);
+                let mut origin = match args.text.get(index) {
+                    Some(text) if file == given.path() => text.clone(),
+                    _ => set.origin(index),
+                };
                 if positions {
                     let _ = write!(origin, " position {position}");
                 }
@@ -100,7 +145,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
                     }
                     table.push('\n');
                 } else {
-                    let words = said(&model.model.info, row, args.top as usize);
+                    let words = said(&model.model.info, row, top);
                     let words: Vec<String> = words
                         .iter()
                         .map(|(name, value)| format!("{name} {value:.4}"))
@@ -111,8 +156,58 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         }
     }
     if let Some(path) = &args.out {
+        if is_of_places {
+            table = places.head.to_owned() + &places.text;
+        }
         write_whole(path, table.as_bytes())?;
         outln!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Finds objects: prints them, or writes pictures with boxes and `detections.json` into the folder `--out`.
+fn boxes(args: &Args, source: &SourceConfig, model: &mut Trained) -> Outcome {
+    let names = model.model.info.task.names().to_vec();
+    let mut all = Vec::new();
+    if let Some(folder) = &args.out {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    for file in &args.files {
+        let set = source.unlabelled(&model.model.info, file)?;
+        for index in 0..set.len() {
+            let batch =
+                Batch::collate(vec![(index, set.sample(index)?)]).map_err(anyhow::Error::msg)?;
+            let prediction = model.learner.predict(&batch, true)?;
+            let mut found = prediction.detections(1).remove(0);
+            if let Some(frame) = set.frame(index) {
+                for found in &mut found {
+                    found.bounds = clipped(frame.back(found.bounds), frame.from);
+                }
+            }
+            let origin = set.origin(index);
+            match &args.out {
+                Some(folder) => {
+                    let picture = drawn(&read_picture(origin.as_ref())?, &found, &names)?;
+                    let stem = Path::new(&origin).file_stem().unwrap_or_default();
+                    let path = folder.join(stem).with_extension("png");
+                    let bytes = png(picture.width, picture.height, &picture.rgb)?;
+                    write_whole(&path, &bytes)?;
+                }
+                None => {
+                    for found in found.iter().filter(|found| found.score >= SHOWN_FROM) {
+                        let [x1, y1, x2, y2] = found.bounds;
+                        let (name, score) = (&names[found.class], found.score);
+                        outln!("{origin}  {name} {score:.4}  {x1:.1} {y1:.1} {x2:.1} {y2:.1}");
+                    }
+                }
+            }
+            all.push((origin, found));
+        }
+    }
+    if let Some(folder) = &args.out {
+        let path = folder.join("detections.json");
+        write_whole(&path, coco_results(&all, &names).to_string().as_bytes())?;
+        outln!("{}", folder.display());
     }
     Ok(())
 }
