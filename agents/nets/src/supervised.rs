@@ -10,11 +10,11 @@ use thorndike_data::{At, Batch, IGNORED, Info, Learner, Moments, Prediction, Tar
 
 use crate::handoff::build_extractor;
 use crate::input::bytes_over;
-use crate::models::{LanguageHead, Readout};
+use crate::models::{Bert, LanguageHead, Readout};
 use crate::params::to_vec;
 use crate::{
-    Dropout, ExtractorConfig, FeatureExtractor, Linear, OptimConfig, Optimizer, ParamStore, Scope,
-    find_device,
+    Dropout, ExtractorConfig, FeatureExtractor, Linear, OptimConfig, Optimizer, ParamStore, Read,
+    Scope, SequenceReader, find_device,
 };
 
 /// File of the weights, below the folder of a checkpoint.
@@ -350,13 +350,19 @@ impl Network {
         Ok(head.forward(&self.dropout.forward(&features, train)))
     }
 
+    /// The encoder, and what it makes of a batch.
+    fn read_text(&self, batch: &Batch, train: bool) -> Result<(&Bert, Read)> {
+        self.check_shape(batch)?;
+        let bert = self.extractor.bert();
+        let bert = bert.expect("only an encoder gets this head");
+        let x = inputs(batch, self.params.device());
+        Ok((bert, bert.read(&x, &batch.lengths, None, train)))
+    }
+
     /// Of masked words and next sentences.
     fn masked(&self, head: &LanguageHead, batch: &Batch, train: bool) -> Result<Masked> {
-        self.check_shape(batch)?;
         let device = self.params.device();
-        let (bert, reader) = (self.extractor.bert(), self.extractor.sequence());
-        let (bert, reader) = bert.zip(reader).expect("only an encoder gets this head");
-        let read = reader.read(&inputs(batch, device), &batch.lengths, None, train);
+        let (bert, read) = self.read_text(batch, train)?;
         let (mut places, mut words, mut next) = (Vec::new(), Vec::new(), Vec::new());
         if let Targets::Masked {
             words: asked,
@@ -395,11 +401,7 @@ impl Network {
 
     /// Of all words at every position.
     fn words(&self, head: &LanguageHead, batch: &Batch) -> Result<Prediction> {
-        self.check_shape(batch)?;
-        let (bert, reader) = (self.extractor.bert(), self.extractor.sequence());
-        let (bert, reader) = bert.zip(reader).expect("only an encoder gets this head");
-        let x = inputs(batch, self.params.device());
-        let read = reader.read(&x, &batch.lengths, None, false);
+        let (bert, read) = self.read_text(batch, false)?;
         let logs = head.words(&read.steps.flatten(0, 1), bert);
         let logs = logs.log_softmax(-1, Kind::Float);
         Ok(Prediction {
