@@ -18,6 +18,7 @@ use thorndike_core::{Device, Kind};
 use thorndike_dqn::{Dqn, DqnConfig};
 
 fn main() {
+    thorndike_nets::keep_freed_memory();
     thorndike_nets::use_threads(1);
     let peak = peak_gflops();
     let soft = r#""target": {"kind": "soft", "tau": 0.005}, "replay": {"capacity": 50000}"#;

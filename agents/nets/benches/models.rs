@@ -12,7 +12,8 @@ use tch::{Device, Kind, Tensor};
 use thorndike_core::rand::RngExt;
 use thorndike_core::{Result, Seeds, Space};
 use thorndike_nets::{
-    ExtractorConfig, FeatureExtractor, Linear, OptimConfig, Optimizer, ParamStore, use_threads,
+    ExtractorConfig, FeatureExtractor, Linear, OptimConfig, Optimizer, ParamStore,
+    keep_freed_memory, use_threads,
 };
 
 const LENET: &str = r#"{"kind": "cnn", "layers": [
@@ -24,6 +25,7 @@ const VGG16: &str = r#"{"kind": "vgg"}"#;
 const U_NET: &str = r#"{"kind": "u-net"}"#;
 
 fn main() {
+    keep_freed_memory();
     use_threads(1);
     let peak = peak_gflops();
     let lenet = [784 * 25 * 6, 100 * 150 * 16, 400 * 120, 120 * 84, 840];

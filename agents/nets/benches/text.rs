@@ -12,13 +12,15 @@ use thorndike_core::rand::RngExt;
 use thorndike_core::{Seeds, Space};
 use thorndike_nets::models::{Bert, BertConfig, LanguageHead, Precision};
 use thorndike_nets::{
-    AdamConfig, FeatureExtractor, Inputs, OptimConfig, Optimizer, ParamStore, use_threads,
+    AdamConfig, FeatureExtractor, Inputs, OptimConfig, Optimizer, ParamStore, keep_freed_memory,
+    use_threads,
 };
 
 const WORDS: usize = 30_522;
 const THREADS: usize = 2;
 
 fn main() {
+    keep_freed_memory();
     use_threads(THREADS);
     let peak = peak_gflops();
     let mini = BertConfig {

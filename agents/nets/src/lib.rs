@@ -11,7 +11,7 @@
 //! | [`Network`], [`LearningConfig`] | a network that learns from labelled samples |
 //! | [`PretrainedConfig`], [`ModelFile`], [`Frozen`] | a trained model as the extractor of an agent |
 //! | [`Chain`] | chains of layers without libtorch calls, for speed on the processor |
-//! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
+//! | [`find_device`], [`use_threads`], [`keep_freed_memory`], [`Backend`] | devices, threads and memory |
 //!
 //! A network is an extractor and a head; its weights are called `extractor.*` and `head.*`.
 //!
@@ -48,6 +48,7 @@ mod frozen;
 mod handoff;
 mod input;
 mod layers;
+mod memory;
 pub mod models;
 mod optim;
 mod params;
@@ -65,6 +66,7 @@ pub use frozen::Frozen;
 pub use handoff::{BEST, Freeze, Layer, MODEL, ModelFile, PretrainedConfig, Which, find_model};
 pub use input::{Input, float_shape};
 pub use layers::{BatchNorm, Conv, ConvShape, Dropout, LayerNorm, Linear, Norm, Window};
+pub use memory::keep_freed_memory;
 pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
 pub use params::{ParamStore, Scope};
 pub use published::export_bert;

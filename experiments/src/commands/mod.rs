@@ -98,6 +98,8 @@ type Outcome = Result<(), Failure>;
 /// Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by a signal.
 pub fn main(registry: Registry) -> ExitCode {
     crate::signal::end_with_the_reader();
+    #[cfg(feature = "torch")]
+    thorndike_nets::keep_freed_memory();
     let cli = Cli::parse();
     #[cfg(feature = "torch")]
     thorndike_nets::use_threads(1);

@@ -1,15 +1,17 @@
 //! Plain text for pre-training: masked words, and whether a text follows another.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thorndike_core::prelude::RngExt;
 use thorndike_core::{Result, Rng, Seeds, check_range};
 
 use super::damaged;
-use super::tokens::{Encoding, Texts, check_max_len, file_of, vocabulary};
+use super::tokens::{Encoding, Texts, check_max_len, vocabulary};
 use crate::text::{Cache, WordPiece, each_line, text_files};
 use crate::{DataSet, IGNORED, Info, Part, Sample, Target, Task, Values};
 
@@ -33,13 +35,20 @@ pub struct DocumentsConfig {
     /// More of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<PathBuf>,
-    /// The file or folder to validate on; without it some samples are kept back. It is never learned from, even if it lies
-    /// in a folder of the others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation: Option<PathBuf>,
+    /// The file or folder to validate on, or a list of them; without it some samples are kept back. They are never learned
+    /// from, even if they lie in a folder of the others. If they are one document only, a text that does not follow is of
+    /// the same one, and harder to tell.
+    #[serde(
+        deserialize_with = "one_or_more",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub validation: Vec<PathBuf>,
     /// The same to test on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<PathBuf>,
+    #[serde(
+        deserialize_with = "one_or_more",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub test: Vec<PathBuf>,
     /// `vocab.txt` or `tokenizer.json` of BERT, or a folder with one of them.
     pub vocabulary: PathBuf,
     /// Tokens of a sample at most, with its marks. Default 128.
@@ -79,8 +88,8 @@ impl Default for DocumentsConfig {
         Self {
             path: PathBuf::new(),
             more: Vec::new(),
-            validation: None,
-            test: None,
+            validation: Vec::new(),
+            test: Vec::new(),
             vocabulary: PathBuf::new(),
             max_len: 128,
             document: Document::File,
@@ -102,26 +111,62 @@ impl DocumentsConfig {
     }
 }
 
+/// A path, or a list of them.
+fn one_or_more<'de, D: Deserializer<'de>>(read: D) -> std::result::Result<Vec<PathBuf>, D::Error> {
+    struct Paths;
+    impl<'de> Visitor<'de> for Paths {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: de::Error>(self, path: &str) -> std::result::Result<Self::Value, E> {
+            Ok(vec![path.into()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(
+            self,
+            mut list: A,
+        ) -> std::result::Result<Self::Value, A::Error> {
+            let mut paths = Vec::new();
+            while let Some(path) = list.next_element()? {
+                paths.push(path);
+            }
+            Ok(paths)
+        }
+    }
+    read.deserialize_any(Paths)
+}
+
 pub(crate) fn open(config: &DocumentsConfig, part: Part) -> Result<Option<Arc<dyn DataSet>>> {
     let set = documents(config, part)?;
     Ok(set.map(|set| Arc::new(set) as Arc<dyn DataSet>))
 }
 
 fn documents(config: &DocumentsConfig, part: Part) -> Result<Option<Documents>> {
-    let Some(path) = file_of(part, &config.path, &config.validation, &config.test)? else {
+    let learned: Vec<&PathBuf> = std::iter::once(&config.path).chain(&config.more).collect();
+    let (key, paths) = match part {
+        Part::Train => ("more", learned),
+        Part::Validation => ("validation", config.validation.iter().collect()),
+        Part::Test => ("test", config.test.iter().collect()),
+    };
+    let Some(&path) = paths.first() else {
         return Ok(None);
     };
-    let mut files = text_files(path)?;
-    if part == Part::Train {
-        for more in &config.more {
-            if !more.exists() {
-                return Err(crate::source::missing("more", more));
-            }
-            files.extend(text_files(more)?);
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.exists() {
+            return Err(crate::source::missing(key, path));
         }
+        files.extend(text_files(path)?);
+    }
+    if part == Part::Train {
         for kept in config.validation.iter().chain(&config.test) {
-            let kept = text_files(kept)?;
-            files.retain(|file| !kept.contains(file));
+            if kept.exists() {
+                let kept = text_files(kept)?;
+                files.retain(|file| !kept.contains(file));
+            }
         }
     }
     let pieces = vocabulary(&config.vocabulary, config.lowercase, config.strip_accents)?;
@@ -147,7 +192,7 @@ fn documents(config: &DocumentsConfig, part: Part) -> Result<Option<Documents>> 
     Ok(Some(Documents {
         info: encoding.info(&pieces, Task::masked())?,
         config: config.clone(),
-        path: path.to_owned(),
+        path: path.clone(),
         // What a masked token is replaced by at random.
         words: (0..pieces.words().len() as i32)
             .filter(|&id| !pieces.is_mark(id))
@@ -691,7 +736,7 @@ mod tests {
             ("a.txt", "Aa bb. Cc dd.\n"),
             ("b.txt", "Ee ff. Gg hh.\n\nIi jj.\n"),
         ]);
-        let keys = "kind = 'documents'\npath = 'DIR'\nmax_len = 16\nvalidation = 'DIR/b.txt'\ntest = 'DIR/vocab.txt'";
+        let keys = "kind = 'documents'\npath = 'DIR'\nmax_len = 16\nvalidation = ['DIR/b.txt']\ntest = 'DIR/vocab.txt'";
         let train = files.train(keys);
         assert!(
             train.notes()[0].ends_with("1 documents, 2 sentences, 10 tokens"),
@@ -713,6 +758,12 @@ mod tests {
         assert_eq!(files.error(DATA), "DIR/a.txt: there is no text in it");
         let error = files.error(&format!("{DATA}\nmore = ['DIR/b']"));
         assert_eq!(error, "data.more: DIR/b is not there");
+        let error = toml::from_str::<DocumentsConfig>("test = 3").unwrap_err();
+        assert!(
+            error
+                .message()
+                .contains("expected a path or a list of paths")
+        );
         let error = files.error(&format!("{DATA}\nmask_share = 0"));
         assert!(
             error.starts_with("data.mask_share: 0 is out of range"),

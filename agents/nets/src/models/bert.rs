@@ -58,6 +58,10 @@ pub struct BertConfig {
     pub readout: BertReadout,
     /// What the large products are computed in. Not a published key.
     pub precision: Precision,
+    /// Share of the tokens whose word is not shown while learning: its vector is 0, its place and segment stay. Against
+    /// learning words by heart (Dai and Le, "Semi-supervised Sequence Learning", 2015, section 3.4). Default 0. Not a
+    /// published key.
+    pub word_dropout: f64,
 }
 
 /// What lies between the two maps behind an attention.
@@ -115,12 +119,13 @@ impl Default for BertConfig {
             layer_norm_eps: 1e-12,
             readout: BertReadout::Pooled,
             precision: Precision::F32,
+            word_dropout: 0.0,
         }
     }
 }
 
 /// Keys that no published checkpoint has.
-const OWN: [&str; 3] = ["from", "readout", "precision"];
+const OWN: [&str; 4] = ["from", "readout", "precision", "word_dropout"];
 /// More tokens than any published vocabulary has.
 const MAX_TOKENS: usize = 1 << 22;
 /// Longer than any published encoder reads.
@@ -162,6 +167,7 @@ impl BertConfig {
                 "attention_probs_dropout_prob",
                 self.attention_probs_dropout_prob,
             ),
+            ("word_dropout", self.word_dropout),
         ] {
             if !(0.0..1.0).contains(&rate) {
                 let what = format!("{rate} is out of range; give 0 or more and below 1");
@@ -312,6 +318,7 @@ pub struct Bert {
     segments: Tensor,
     norm: LayerNorm,
     dropout: Dropout,
+    word_dropout: Option<Dropout>,
     layers: Vec<Layer>,
     pooler: Linear,
     config: BertConfig,
@@ -452,6 +459,12 @@ impl Layer {
         let precision = config.precision;
         let (batch, time) = (x.size()[0], x.size()[1]);
         let heads = config.num_attention_heads as i64;
+        if !train && precision == Precision::F32 {
+            let q = self.query.forward(x);
+            if !q.requires_grad() {
+                return self.forward_in_place(x, &q, mask, config);
+            }
+        }
         let low = match precision {
             Precision::F32 => x.shallow_clone(),
             Precision::Bf16 => x.to_kind(Kind::BFloat16),
@@ -483,6 +496,44 @@ impl Layer {
         let out = product(&wide, &self.output, precision);
         let out = self.dropout[1].forward(&out, train);
         self.output_norm.forward(&(x + out))
+    }
+
+    /// As [`forward`](Self::forward) in `f32` without a way back, which uses up `x`; `q`, `[batch, time, hidden]`, are the
+    /// queries. Products are added in place to what they belong to. Two biases drop out of the attention: that of the keys
+    /// adds the same to all scores of a query, and that of the values the same to each row, as shares sum to 1.
+    fn forward_in_place(
+        &self,
+        x: &Tensor,
+        q: &Tensor,
+        mask: Option<&Tensor>,
+        config: &BertConfig,
+    ) -> Tensor {
+        let (batch, time, hidden) = x.size3().expect("[batch, time, hidden]");
+        let rows = x.view([-1, hidden]);
+        let k = rows.mm(&self.key.weight.tr());
+        let v = rows.mm(&self.value.weight.tr());
+        let heads = config.num_attention_heads as i64;
+        let [q, k, v] = [q, &k, &v].map(|all| all.view([batch, time, heads, -1]).transpose(1, 2));
+        let attended =
+            Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, None, false);
+        let attended = attended.transpose(1, 2).reshape([-1, hidden]);
+        let add = |mut rows: Tensor, bias: &Tensor, inputs: &Tensor, layer: &Linear| {
+            let mut sum = rows.g_add_(bias);
+            sum.addmm_(inputs, &layer.weight.tr())
+        };
+        let out = &self.attention_output;
+        let bias = out.weight.mv(&self.value.bias) + &out.bias;
+        let sum = add(rows, &bias, &attended, out);
+        let x = self.attention_norm.forward(&sum);
+        let mut wide = self.intermediate.forward(&x);
+        let wide = match config.hidden_act {
+            HiddenActivation::Gelu => wide.gelu_("none"),
+            HiddenActivation::GeluNew => wide.gelu_("tanh"),
+            HiddenActivation::Relu => wide.relu_(),
+        };
+        let sum = add(x, &self.output.bias, &wide, &self.output);
+        let x = self.output_norm.forward(&sum);
+        x.view([batch, time, hidden])
     }
 }
 
@@ -545,6 +596,8 @@ impl Bert {
         let segments = table("token_type_embeddings", config.type_vocab_size);
         let first_norm = norm(&mut embeddings, &config);
         let dropout = Dropout::new(&mut embeddings, config.hidden_dropout_prob);
+        let word_dropout =
+            (config.word_dropout > 0.0).then(|| Dropout::new(&mut embeddings, config.word_dropout));
         let mut encoder = scope.sub("encoder");
         let mut encoder = encoder.sub("layer");
         let layers = (0..config.num_hidden_layers)
@@ -570,6 +623,7 @@ impl Bert {
             segments,
             norm: first_norm,
             dropout,
+            word_dropout,
             layers,
             pooler,
             separator,
@@ -602,7 +656,8 @@ impl Bert {
         );
         // The row of padding learns nothing.
         let padding = if self.padded { 0 } else { -1 };
-        let x = Tensor::embedding(&self.words, tokens, padding, false, false)
+        let words = Tensor::embedding(&self.words, tokens, padding, false, false);
+        let x = self.shown(words, train)
             + Tensor::embedding(&self.segments, segments, -1, false, false)
             + self.positions.narrow(0, 0, time);
         let x = self.norm.forward(&x);
@@ -615,6 +670,17 @@ impl Bert {
             x = layer.forward(&x, mask.as_ref(), &self.config, train);
         }
         x
+    }
+
+    /// Words, `[batch, time, hidden]`, of which some are not shown while learning.
+    fn shown(&self, words: Tensor, train: bool) -> Tensor {
+        let Some(dropout) = self.word_dropout.as_ref().filter(|_| train) else {
+            return words;
+        };
+        let (batch, time, _) = words.size3().expect("[batch, time, hidden]");
+        let ones = Tensor::ones([batch, time, 1], (Kind::Float, words.device()));
+        // Those that are shown keep their size, as nothing is missing from a sum.
+        words * dropout.forward(&ones, true).gt(0.0)
     }
 
     /// The pooled row of hidden states: `[batch, time, hidden] -> [batch, hidden]`.
