@@ -1,5 +1,6 @@
 //! Supervised models in an experiment: their configuration, and how they are built.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use thorndike_core::{Device, EnvSteps, Error, Result, Seeds, check_range};
 use thorndike_data::{
     Augment, DataSet, EarlyStopping, FitConfig, Fitter, LoaderConfig, Mixup, Mosaic, Part,
-    SourceConfig, SplitConfig, Task, split,
+    SourceConfig, SplitConfig, Task, few_of_each, regrouped, split,
 };
 
 use crate::text::thousands;
@@ -20,8 +21,17 @@ pub struct DataConfig {
     /// The files, and how they are read.
     #[serde(flatten)]
     pub source: SourceConfig,
+    /// Classes that are kept, in this order; all if absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Classes that are put together under a name; those that no group names are left out. Absent: as they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Vec<String>>,
     /// Which samples are kept back, where the files do not say.
     pub split: SplitConfig,
+    /// Samples of each class that are learned from, others for each run seed; absent: all. What is kept back stays whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_class: Option<usize>,
     /// Four pictures with boxes in one, before other changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mosaic: Option<Mosaic>,
@@ -40,7 +50,10 @@ impl<'de> Deserialize<'de> for DataConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut keys = serde_json::Map::deserialize(deserializer)?;
         Ok(Self {
+            only: take(&mut keys, "only")?.unwrap_or_default(),
+            groups: take(&mut keys, "groups")?.unwrap_or_default(),
             split: take(&mut keys, "split")?.unwrap_or_default(),
+            per_class: take(&mut keys, "per_class")?,
             mosaic: take(&mut keys, "mosaic")?,
             augment: take(&mut keys, "augment")?.unwrap_or_default(),
             mixup: take(&mut keys, "mixup")?,
@@ -102,18 +115,23 @@ impl DataConfig {
         let train = self
             .part(Part::Train)?
             .ok_or_else(|| Error::config("data.path", "there are no samples to be learned from"))?;
-        match self.part(Part::Validation)? {
-            Some(validation) if self.split.folds == 0 => Ok(Parts { train, validation }),
+        let mut parts = match self.part(Part::Validation)? {
+            Some(validation) if self.split.folds == 0 => Parts { train, validation },
             _ => {
                 let (train, validation) = split(train, &self.split, seed)
                     .map_err(|e| e.under("split"))
                     .map_err(under)?;
-                Ok(Parts {
+                Parts {
                     train: Arc::new(train),
                     validation: Arc::new(validation),
-                })
+                }
             }
+        };
+        if let Some(per_class) = self.per_class {
+            let few = few_of_each(parts.train, per_class, seed);
+            parts.train = Arc::new(few.map_err(|e| e.under("data.per_class"))?);
         }
+        Ok(parts)
     }
 
     /// A part that the files have of their own.
@@ -121,7 +139,27 @@ impl DataConfig {
     /// # Errors
     /// If it is damaged.
     pub fn part(&self, part: Part) -> Result<Option<Arc<dyn DataSet>>> {
-        self.source.open(part)
+        let Some(set) = self.source.open(part)? else {
+            return Ok(None);
+        };
+        if !self.groups.is_empty() {
+            if !self.only.is_empty() {
+                let what = "groups leave out what they do not name; give only or groups, not both";
+                return Err(Error::config("data.only", what));
+            }
+            let groups: Vec<_> = self.groups.clone().into_iter().collect();
+            return regrouped(set, &groups)
+                .map(Some)
+                .map_err(|e| e.under("data.groups"));
+        }
+        if self.only.is_empty() {
+            return Ok(Some(set));
+        }
+        let same = |name: &String| (name.clone(), vec![name.clone()]);
+        let groups: Vec<_> = self.only.iter().map(same).collect();
+        regrouped(set, &groups)
+            .map(Some)
+            .map_err(|e| e.under("data.only"))
     }
 }
 
@@ -466,8 +504,13 @@ pub mod with_torch {
                 let config: LearningConfig = read(learning.clone(), "").map_err(wrong)?;
                 config.check(&info.task).map_err(|e| e.under("training"))?;
                 let network = Network::new(&extractor, &config, info, &known, seeds, device)?;
-                let settled = extractor.settled().map_err(|e| e.under("model"))?;
+                let settled = match &extractor {
+                    ExtractorConfig::Pretrained(pretrained) => pretrained.settled(),
+                    other => other.settled().map(|settled| (settled, normalize)),
+                };
+                let (settled, normalize) = settled.map_err(|e| e.under("model"))?;
                 description.extractor = Some(settled);
+                description.normalize = normalize;
                 Box::new(network)
             }
         };
