@@ -201,14 +201,14 @@ impl<'a> Log<'a> {
     ///
     /// # Errors
     /// If the recorder cannot write it.
-    pub fn scalar(&mut self, name: &'static str, value: f64) -> Result<()> {
+    pub fn scalar<'n>(&mut self, name: impl Into<Cow<'n, str>>, value: f64) -> Result<()> {
         if !self.due {
             return Ok(());
         }
         self.used = true;
         self.recorder.record(&Event::Scalar {
             step: self.step,
-            name: Cow::Borrowed(name),
+            name: name.into(),
             value,
         })
     }

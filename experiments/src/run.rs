@@ -136,7 +136,7 @@ impl Evaluated {
     fn mean(&self) -> f64 {
         match self {
             Self::Episodes(evaluation) => evaluation.mean(),
-            Self::Scores(validation) => validation.scores.main(),
+            Self::Scores(validation) => validation.main(),
             Self::Words(scores) => scores.main,
         }
     }
@@ -484,8 +484,16 @@ fn settings(config: &Config) -> serde_json::Value {
             })
         }
         Task::Model(task) => {
-            let mut data = task.data.clone();
-            data.workers = 0;
+            let mut tasks = task.tasks.clone();
+            tasks.iter_mut().for_each(|task| task.data.workers = 0);
+            let data = match task.is_named() {
+                false => serde_json::to_value(&tasks[0].data).unwrap_or_default(),
+                true => {
+                    let named = tasks.iter();
+                    let named = named.map(|task| (task.name.clone(), task.to_value()));
+                    serde_json::Map::from_iter(named).into()
+                }
+            };
             serde_json::json!({
                 "data": data,
                 "model": task.model,
@@ -586,13 +594,13 @@ impl<'a> Run<'a> {
             let measure = match &run.work {
                 Work::Agent(_) => None,
                 Work::Model(built) => Some(built.fitter.measure()),
-                Work::Words(built) => Some(built.measure()),
+                Work::Words(built) => Some(built.measure().to_owned()),
             };
             run.log.record(&Event::Started {
-                env: Cow::Borrowed(on),
+                env: on,
                 agent: Cow::Borrowed(what),
                 seed,
-                measure: measure.map(Cow::Borrowed),
+                measure: measure.map(Cow::Owned),
             })?;
             run.guarded(|run| run.evaluate(false))?;
         }
@@ -857,16 +865,21 @@ impl<'a> Run<'a> {
         };
         let summary = match (evaluated, &mut self.work) {
             (Evaluated::Scores(validation), Work::Model(built)) => {
-                let scores = &validation.scores;
                 let best = built.fitter.best().unwrap_or(f64::NEG_INFINITY);
+                let measure = built.fitter.measure();
                 let numbers = built.fitter.learner().numbers().into_iter();
+                let numbers = numbers.map(|(name, x)| (name.into_owned(), x));
+                // The score of each of several tasks.
+                let named = validation.tasks.iter().filter(|(task, _)| !task.is_empty());
+                let of_tasks = named
+                    .map(|(task, scores)| (format!("task/{task}/{}", scores.name), scores.main()));
                 SeedSummary {
-                    final_episodes: scores.samples as usize,
+                    final_episodes: validation.samples() as usize,
                     scores: Some(ModelScores {
-                        measure: scores.name.to_owned(),
-                        best: best.max(scores.main()),
-                        loss: scores.loss,
-                        numbers: numbers.map(|(name, x)| (name.to_owned(), x)).collect(),
+                        measure,
+                        best: best.max(validation.main()),
+                        loss: validation.loss(),
+                        numbers: numbers.chain(of_tasks).collect(),
                     }),
                     ..common
                 }

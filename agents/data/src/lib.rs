@@ -42,7 +42,7 @@ pub use batch::{Batch, Targets};
 pub use boxes::{Detection, Object};
 pub use classes::{Regrouped, few_of_each, regrouped};
 pub use dataset::{DataSet, IGNORED, Info, Sample, Target, Task, Values};
-pub use fit::{EarlyStopping, FitConfig, Fitter, Validation, try_out};
+pub use fit::{EarlyStopping, FitConfig, Fitter, TaskData, Validation, try_out, try_out_task};
 pub use formats::boxes::BoxesConfig;
 pub use formats::characters::CharactersConfig;
 pub use formats::cifar::{CifarConfig, CifarLabels};

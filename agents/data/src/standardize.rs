@@ -31,6 +31,31 @@ impl Moments {
         }
     }
 
+    /// Those of several data sets as of one, each as much as its number of samples.
+    ///
+    /// # Panics
+    /// If there is none, or they differ in their features.
+    pub fn of_all(parts: &[(usize, Self)]) -> Self {
+        let all: usize = parts.iter().map(|(samples, _)| samples).sum();
+        let share = |samples: usize| samples as f64 / all as f64;
+        let features = parts[0].1.mean.len();
+        assert!(
+            parts.iter().all(|(_, part)| part.mean.len() == features),
+            "the same features in all"
+        );
+        let of = |i: usize| {
+            let mean: f64 = parts.iter().map(|(n, part)| share(*n) * part.mean[i]).sum();
+            let squares = |part: &Self| part.deviation[i].powi(2) + part.mean[i].powi(2);
+            let square: f64 = parts
+                .iter()
+                .map(|(n, part)| share(*n) * squares(part))
+                .sum();
+            (mean, (square - mean * mean).max(0.0).sqrt())
+        };
+        let (mean, deviation) = (0..features).map(of).unzip();
+        Self { mean, deviation }
+    }
+
     /// Reads at most `most` samples of `set`, evenly spaced, one time each.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::extractor::{Inputs, Read as Reading, SequenceReader};
 use crate::input::float_shape;
 use crate::models::{Bert, BertConfig, PerceptronConfig, Readout};
 use crate::supervised::WEIGHTS;
-use crate::{ExtractorConfig, FeatureExtractor, Linear, Scope, tensor_file};
+use crate::{ExtractorConfig, FeatureExtractor, Linear, Scope, Weighting, tensor_file};
 
 /// Folder of an agent, below the folder of a checkpoint.
 const AGENT_FOLDER: &str = "agent";
@@ -45,6 +45,13 @@ pub struct ModelFile {
     pub info: Info,
     /// Whether its inputs are normalised; the numbers are among its weights.
     pub normalize: bool,
+    /// What it reads and what it learned in each of several tasks, by their names; `info` is that of the first. Its heads are
+    /// called `head.NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<(String, Info)>,
+    /// How its losses were weighed, if that is among its weights.
+    #[serde(default, skip_serializing_if = "Weighting::is_fixed")]
+    pub weighting: Weighting,
 }
 
 impl ModelFile {
@@ -67,7 +74,10 @@ impl ModelFile {
         let model: Self = serde_json::from_slice(&read_description(&path)?)
             .map_err(|e| Error::checkpoint(&path, format!("is no description of a model: {e}")))?;
         let wrong = |what| Error::checkpoint(&path, format!("describes no model: {what}"));
-        model.info.check().map_err(wrong)?;
+        model.info.check().map_err(&wrong)?;
+        for (_, info) in &model.tasks {
+            info.check().map_err(&wrong)?;
+        }
         Ok(model)
     }
 }
@@ -578,7 +588,7 @@ impl PretrainedConfig {
         let Source::Model(dir, model) = Source::find(&self.from, self.weights)? else {
             return wrong("an agent has no head for samples; give \"new\"".to_owned());
         };
-        if model.info.task != *task || self.layer != Layer::Features {
+        if model.info.task != *task || !model.tasks.is_empty() || self.layer != Layer::Features {
             return wrong(format!(
                 "that of {} is for {}, and the data has {}; give \"new\"",
                 self.from.display(),
@@ -652,7 +662,7 @@ impl PretrainedConfig {
         };
         let classes = match (self.layer, &model.info.task) {
             (Layer::Features, _) => None,
-            (Layer::Classes, Task::Classes { names }) => {
+            (Layer::Classes, Task::Classes { names }) if model.tasks.is_empty() => {
                 let scope = &mut scope.sub("head");
                 Some(Linear::new(scope, inner.width(), names.len() as i64))
             }
@@ -737,7 +747,10 @@ impl PretrainedConfig {
                 .collect();
             let unused = |name: &str| {
                 let own = name.strip_prefix("extractor.");
-                name.starts_with("head.") || own.is_some_and(|own| self.is_fresh(layer_of(own)))
+                ["head.", "weighting."]
+                    .iter()
+                    .any(|other| name.starts_with(other))
+                    || own.is_some_and(|own| self.is_fresh(layer_of(own)))
             };
             let mut read = tensor_file::read_state_dict(path, &wanted, &unused)?.into_iter();
             let arrays = is_read.iter().map(|is_read| match is_read {
@@ -985,6 +998,8 @@ mod tests {
             perceptron: None,
             info,
             normalize: true,
+            tasks: Vec::new(),
+            weighting: Weighting::Fixed,
         };
         let root = dir.join("seed-1").join(BEST);
         checkpoint::write(&root, 6, serde_json::Value::Null, |dir| {

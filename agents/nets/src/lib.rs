@@ -9,6 +9,7 @@
 //! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`BagOfWords`](models::BagOfWords), [`Bert`](models::Bert), [`Sentences`](models::Sentences), [`Parts`](models::Parts), [`Perceptron`](models::Perceptron) |
 //! | [`sample_next`] | the next token of a language model |
 //! | [`Network`], [`LearningConfig`] | a network that learns from labelled samples |
+//! | [`MultiNetwork`], [`Weighting`] | the same with several heads, each for a task of its own |
 //! | [`PretrainedConfig`], [`ModelFile`], [`Frozen`] | a trained model as the extractor of another one or of an agent |
 //! | [`Chain`] | chains of layers without libtorch calls, for speed on the processor |
 //! | [`find_device`], [`use_threads`], [`Backend`] | devices and threads |
@@ -49,6 +50,7 @@ mod handoff;
 mod input;
 mod layers;
 pub mod models;
+mod multi;
 mod optim;
 mod params;
 mod product;
@@ -58,6 +60,7 @@ mod supervised;
 mod task_head;
 mod tensor_file;
 mod translation;
+mod weighting;
 
 pub use backend::{Backend, find_device, use_threads};
 pub use chain::{Chain, LayerShape, Product};
@@ -68,9 +71,11 @@ pub use handoff::{
 };
 pub use input::{Input, float_shape};
 pub use layers::{BatchNorm, Conv, ConvShape, Dropout, LayerNorm, Linear, Norm, Window};
+pub use multi::{HeadTask, MultiNetwork, shared_input};
 pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
 pub use params::{ParamStore, Scope};
 pub use published::export_bert;
 pub use sample::sample_next;
 pub use supervised::{ClassWeights, Known, LearningConfig, Network, WEIGHTS};
 pub use tch;
+pub use weighting::{Weighting, grad_norm_step, uncertainty_loss, weighed_loss};

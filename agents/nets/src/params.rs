@@ -182,6 +182,13 @@ impl ParamStore {
         layers
     }
 
+    /// The last variable whose name begins with `prefix` and that is no vector.
+    pub(crate) fn last_matrix_below(&self, prefix: &str) -> Option<Tensor> {
+        let matrix = |entry: &&Entry| entry.shape.len() > 1 && entry.name.starts_with(prefix);
+        let last = self.variables.iter().rfind(matrix)?;
+        Some(last.tensor.shallow_clone())
+    }
+
     /// Start and length in [`flat`](Self::flat) of the variables that are no vectors, neighbours joined.
     pub(crate) fn matrices(&self) -> Vec<[i64; 2]> {
         let (mut ranges, mut start) = (Vec::<[i64; 2]>::new(), 0);

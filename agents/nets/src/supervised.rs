@@ -14,13 +14,13 @@ use crate::params::to_vec;
 use crate::task_head::TaskHead;
 use crate::{
     ExtractorConfig, FeatureExtractor, HeadFrom, OptimConfig, Optimizer, ParamStore, Scope,
-    SequenceReader, find_device, tensor_file,
+    SequenceReader, Weighting, find_device, tensor_file,
 };
 
 /// File of the weights, below the folder of a checkpoint.
 pub const WEIGHTS: &str = "weights.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const CARRIED: &str = "carried.json";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
+pub(crate) const CARRIED: &str = "carried.json";
 const GRADIENT: &str = "gradient.safetensors";
 
 /// How a network learns from labelled samples.
@@ -42,6 +42,9 @@ pub struct LearningConfig {
     pub label_smoothing: f64,
     /// How much each class counts in the loss. Default all alike.
     pub class_weights: ClassWeights,
+    /// How the losses of several tasks are weighed against each other. Default as the tasks say.
+    #[serde(skip_serializing_if = "Weighting::is_fixed")]
+    pub weighting: Weighting,
     /// Whether inputs are brought to mean 0 and deviation 1, feature by feature or channel by channel, as they are in the
     /// training part. Default true. The numbers are part of the model.
     pub normalize: bool,
@@ -56,6 +59,7 @@ impl Default for LearningConfig {
             head_dropout: 0.0,
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
+            weighting: Weighting::Fixed,
             normalize: true,
         }
     }
@@ -81,6 +85,15 @@ impl LearningConfig {
     /// # Errors
     /// [`Error::Config`] with the key and what is accepted.
     pub fn check(&self, task: &Task) -> Result<()> {
+        if !self.weighting.is_fixed() {
+            let what = "weighs several tasks against each other, and there is one; leave it out";
+            return Err(Error::config("weighting", what));
+        }
+        self.check_of(task)
+    }
+
+    /// As [`check`](Self::check), for one of several tasks.
+    pub(crate) fn check_of(&self, task: &Task) -> Result<()> {
         self.optimizer.check().map_err(|e| e.under("optimizer"))?;
         if let Some(norm) = self.clip_norm
             && !(norm > 0.0 && norm.is_finite())

@@ -202,7 +202,11 @@ impl TaskHead {
     }
 
     /// Refuses a batch of a shape that the extractor does not read.
-    fn check_shape(&self, extractor: &dyn FeatureExtractor, batch: &Batch) -> Result<()> {
+    pub(crate) fn check_shape(
+        &self,
+        extractor: &dyn FeatureExtractor,
+        batch: &Batch,
+    ) -> Result<()> {
         let any_length = extractor.sequence().is_some() && !self.whole;
         let any_size = self.rows == Rows::Pixels;
         if batch.shape != self.shape && !any_size && !any_length {
