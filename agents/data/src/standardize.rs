@@ -139,6 +139,21 @@ mod tests {
     use super::*;
     use crate::{Sample, Target, Task};
 
+    #[test]
+    fn moments_of_parts_are_those_of_the_whole() {
+        let rows = |values: &[f32]| {
+            let row = |&x: &f32| (Values::F32(vec![x, 2.0 * x]), vec![2]);
+            given(values.iter().map(row).collect())
+        };
+        let values = [1.0, 4.0, -2.0, 8.0, 0.5];
+        let whole = Moments::of(&rows(&values), 10).unwrap();
+        let parts = [&values[..2], &values[2..]]
+            .map(|part| (part.len(), Moments::of(&rows(part), 10).unwrap()));
+        let all = Moments::of_all(&parts);
+        near(&all.mean, &whole.mean);
+        near(&all.deviation, &whole.deviation);
+    }
+
     #[derive(Debug)]
     struct Given(Info, Vec<(Values, Vec<usize>)>);
 

@@ -1121,4 +1121,207 @@ mod tests {
             assert!(difference < 1e-6, "{freeze} {factor}: {difference}");
         }
     }
+
+    #[test]
+    fn layers_thaw_from_the_head_down_each_slower_than_the_one_before() {
+        let config: PretrainedConfig = serde_json::from_str(
+            r#"{"from": "x", "freeze": {"thaw_every_steps": 10}, "learning_rate_factor": 0.5, "layer_decay": 2.0}"#,
+        )
+        .unwrap();
+        let factors = |step| [1, 2, 3].map(|depth| config.rate_factor(step, depth));
+        assert_eq!(factors(9), [0.0; 3]);
+        assert_eq!(factors(10), [0.25, 0.0, 0.0]);
+        assert_eq!(factors(29), [0.25, 0.125, 0.0]);
+        assert_eq!(factors(30), [0.25, 0.125, 0.0625]);
+        assert!(config.is_still(9) && !config.is_still(10) && !config.is_frozen());
+        assert_eq!(
+            layer_of("encoder.layer.3.attention.self.query.weight"),
+            "encoder.layer.3"
+        );
+        assert_eq!(layer_of("pooler.dense.bias"), "pooler");
+        assert_eq!(layer_of("12.weight"), "12");
+        let wrong =
+            serde_json::from_str::<PretrainedConfig>(r#"{"from": "x", "freeze": {"until": 3}}"#);
+        let said = wrong.unwrap_err().to_string();
+        assert!(
+            said.starts_with("give true, false, { until_step = N }"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn each_layer_moves_as_its_own_rate_says_and_fresh_ones_as_the_head() {
+        let dir = tempfile::tempdir().unwrap();
+        saved(dir.path());
+        // Layers conv.0 and hidden.0 of the convolutional network.
+        for (fresh, step, moved) in [
+            ("[]", 3, [0.0, 0.0]),
+            ("[]", 4, [0.0, 0.5]),
+            ("[]", 8, [0.25, 0.5]),
+            (r#"["hidden"]"#, 3, [0.0, 1.0]),
+            (r#"["hidden"]"#, 4, [0.5, 1.0]),
+        ] {
+            let json = format!(
+                r#"{{"from": {:?}, "freeze": {{"thaw_every_steps": 4}}, "layer_decay": 2.0, "fresh": {fresh}}}"#,
+                dir.path()
+            );
+            let config: PretrainedConfig = serde_json::from_str(&json).unwrap();
+            let (mut store, extractor) = built(&config, &image(1)).unwrap();
+            let layers = store.layers_below("extractor.", layer_of);
+            let names: Vec<&str> = layers.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["conv.0", "hidden.0"]);
+            store.enable_gradients();
+            let before = store.flat().copy();
+            let x = Tensor::ones([2, 1, 6, 6], (Kind::Float, Device::Cpu));
+            extractor.features(&x, true).sum(Kind::Float).backward();
+            let gradient = store.gradient().copy();
+            let sgd = r#"{"kind": "sgd", "learning_rate": 0.5}"#;
+            let mut optimizer =
+                Optimizer::new(&serde_json::from_str(sgd).unwrap(), &store).unwrap();
+            let whole = ExtractorConfig::Pretrained(config);
+            optimizer.step_with(&mut store, &whole, step);
+            let mut start = 0;
+            for ((name, len), share) in layers.iter().zip(moved) {
+                let part = |all: &Tensor| all.narrow(0, start, *len);
+                let expected = part(&before) - part(&gradient) * (0.5 * share);
+                let difference = (part(store.flat()) - expected).abs().max();
+                // One f32 rounding of weights of about 1.
+                assert!(difference.double_value(&[]) < 1e-6, "{fresh} {step} {name}");
+                start += len;
+            }
+        }
+    }
+
+    #[test]
+    fn fresh_layers_are_new_and_have_to_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = saved(dir.path());
+        let config = |fresh: &str| PretrainedConfig {
+            fresh: vec![fresh.to_owned()],
+            ..config(dir.path(), "true")
+        };
+        let (store, _) = built(&config("hidden"), &image(1)).unwrap();
+        let values = |store: &ParamStore, name: &str| {
+            let found = store.tensors().find(|(found, ..)| *found == name);
+            crate::params::to_vec(&found.unwrap().2)
+        };
+        for (name, same) in [
+            ("extractor.conv.0.weight", true),
+            ("extractor.hidden.0.weight", false),
+        ] {
+            let [own, trained] = [&store, network.params()].map(|store| values(store, name));
+            assert_eq!(own == trained, same, "{name}");
+        }
+        let said = built(&config("hiden"), &image(1)).unwrap_err().to_string();
+        assert!(
+            said.starts_with("fresh: there is no layer \"hiden\"; known: conv.0, hidden.0"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_trained_head_needs_its_classes_and_something_to_learn() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = saved(dir.path());
+        let classes = |names: [&str; 3]| Task::Classes {
+            names: names.map(str::to_owned).into(),
+        };
+        let error = |freeze: &str, task: &Task| {
+            let error = config(dir.path(), freeze).trained_head(task);
+            error.unwrap_err().to_string()
+        };
+        let said = error("false", &classes(["a", "b", "d"]));
+        assert!(
+            said.starts_with("head: that of ")
+                && said.contains("is for a, b, c, and the data has a, b, d"),
+            "{said}"
+        );
+        let said = error("true", &classes(["a", "b", "c"]));
+        assert!(
+            said.starts_with("freeze: nothing is left to learn"),
+            "{said}"
+        );
+        // With it, the new network says what the trained one does.
+        let trained = PretrainedConfig {
+            head: HeadFrom::Trained,
+            ..config(dir.path(), "false")
+        };
+        let learning = LearningConfig::default();
+        let extractor = ExtractorConfig::Pretrained(trained);
+        let info = ModelFile::load(&find_model(dir.path(), Which::Best).unwrap())
+            .unwrap()
+            .info;
+        let device = thorndike_core::Device::Cpu;
+        let built = Network::new(
+            &extractor,
+            &learning,
+            &info,
+            &Known::default(),
+            Seeds::new(9),
+            device,
+        );
+        let batch = Batch {
+            samples: vec![0],
+            inputs: Array::from_vec((0..36).map(|x| (x * 91 % 256) as u8).collect(), 36),
+            shape: vec![1, 6, 6],
+            lengths: Vec::new(),
+            targets: Targets::Unknown,
+        };
+        let said = [network, built.unwrap()].map(|mut n| n.predict(&batch, true).unwrap().outputs);
+        assert_eq!(said[0], said[1]);
+    }
+
+    #[test]
+    fn a_frozen_extractor_leaves_its_gradient_out_of_the_norm() {
+        let dir = tempfile::tempdir().unwrap();
+        saved(dir.path());
+        let info = ModelFile::load(&find_model(dir.path(), Which::Best).unwrap())
+            .unwrap()
+            .info;
+        let extractor = ExtractorConfig::Pretrained(config(dir.path(), "true"));
+        let learning = LearningConfig {
+            clip_norm: Some(1e9),
+            ..LearningConfig::default()
+        };
+        let device = thorndike_core::Device::Cpu;
+        let known = Known::default();
+        let mut network =
+            Network::new(&extractor, &learning, &info, &known, Seeds::new(9), device).unwrap();
+        let before = network.params().flat().copy();
+        let batch = Batch {
+            samples: vec![0, 1],
+            inputs: Array::from_vec((0..72).map(|x| (x * 37 % 256) as u8).collect(), 36),
+            shape: vec![1, 6, 6],
+            lengths: Vec::new(),
+            targets: Targets::Classes(Array::from_vec(vec![1, 2], 1)),
+        };
+        let at = At {
+            step: 0,
+            update: 0,
+            starts: true,
+        };
+        network.learn(&batch, at).unwrap();
+        let len: i64 = network
+            .params()
+            .layers_below("extractor.", layer_of)
+            .iter()
+            .map(|l| l.1)
+            .sum();
+        let difference = network.params().flat() - before;
+        assert_eq!(
+            difference.narrow(0, 0, len).abs().max().double_value(&[]),
+            0.0
+        );
+        assert!(difference.abs().max().double_value(&[]) > 0.0);
+        assert_eq!(
+            network
+                .params()
+                .gradient()
+                .narrow(0, 0, len)
+                .abs()
+                .max()
+                .double_value(&[]),
+            0.0
+        );
+    }
 }

@@ -459,3 +459,344 @@ impl Learner for MultiNetwork {
         names.zip(weights).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{CnnConfig, MlpConfig, RnnConfig};
+    use crate::{AdamConfig, OptimConfig, PretrainedConfig};
+    use thorndike_core::rand::RngExt;
+    use thorndike_core::{Array, Kind as Scalar, Rng, Schedule};
+    use thorndike_data::Targets;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// Two numbers; their larger one and their product.
+    fn tasks() -> Vec<HeadTask> {
+        let task = |name: &str, task| HeadTask {
+            name: name.to_owned(),
+            info: Info {
+                space: Space::unbounded(&[2]),
+                scalar: Scalar::F32,
+                task,
+                vocabulary: Vec::new(),
+                encoding: serde_json::Value::Null,
+            },
+            weight: 1.0,
+            counts: Vec::new(),
+        };
+        let larger = Task::Classes {
+            names: names(&["first", "second"]),
+        };
+        let product = Task::Numbers {
+            names: names(&["product"]),
+        };
+        vec![task("larger", larger), task("product", product)]
+    }
+
+    fn batches(rng: &mut Rng) -> Vec<Batch> {
+        let mut rows =
+            |n: usize| -> Vec<f32> { (0..2 * n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+        let (a, b) = (rows(24), rows(40));
+        let batch = |values: &[f32], targets| Batch {
+            samples: (0..values.len() / 2).collect(),
+            inputs: Array::from_vec(values.to_vec(), 2),
+            shape: vec![2],
+            lengths: Vec::new(),
+            targets,
+        };
+        let larger = a.chunks(2).map(|x| i32::from(x[1] > x[0])).collect();
+        let product = b.chunks(2).map(|x| x[0] * x[1]).collect();
+        vec![
+            batch(&a, Targets::Classes(Array::from_vec(larger, 1))),
+            batch(&b, Targets::Numbers(Array::from_vec(product, 1))),
+        ]
+    }
+
+    fn at(update: u64) -> At {
+        At {
+            step: 64 * update,
+            update,
+            starts: true,
+        }
+    }
+
+    fn network(weighting: Weighting) -> MultiNetwork {
+        let extractor: MlpConfig = serde_json::from_str(r#"{"hidden": [32]}"#).unwrap();
+        let learning = LearningConfig {
+            optimizer: OptimConfig::Adam(AdamConfig {
+                learning_rate: Schedule::constant(1e-2),
+                ..AdamConfig::default()
+            }),
+            weighting,
+            ..LearningConfig::default()
+        };
+        let extractor = ExtractorConfig::Mlp(extractor);
+        let (known, seeds) = (Known::default(), Seeds::new(4));
+        MultiNetwork::new(&extractor, &learning, &tasks(), &known, seeds, Device::Cpu).unwrap()
+    }
+
+    const ALL: [Weighting; 3] = [
+        Weighting::Fixed,
+        Weighting::Uncertainty,
+        Weighting::GradNorm {
+            alpha: 1.5,
+            learning_rate: 0.025,
+        },
+    ];
+
+    #[test]
+    fn both_tasks_are_learned_and_a_resumed_run_is_the_same() {
+        for weighting in ALL {
+            let mut rng = Seeds::new(1).stream("test", 0);
+            let mut whole = network(weighting);
+            let mut resumed = None;
+            let mut losses = Vec::new();
+            for update in 0..400 {
+                let batches = batches(&mut rng);
+                if update == 200 {
+                    let dir = tempfile::tempdir().unwrap();
+                    whole.save(dir.path()).unwrap();
+                    let mut other = network(weighting);
+                    other.load(dir.path()).unwrap();
+                    resumed = Some(other);
+                }
+                losses = whole.learn_tasks(&batches, &[true; 2], at(update)).unwrap();
+                if let Some(resumed) = &mut resumed {
+                    let same = resumed
+                        .learn_tasks(&batches, &[true; 2], at(update))
+                        .unwrap();
+                    assert_eq!(same, losses, "{weighting:?}");
+                }
+            }
+            // Chance is ln 2 = 0.69 nats, and 1/9, the variance of the product.
+            assert!(
+                losses[0] < 0.2 && losses[1] < 0.02,
+                "{weighting:?}: {losses:?}"
+            );
+            let resumed = resumed.unwrap();
+            assert_eq!(to_vec(resumed.params.flat()), to_vec(whole.params.flat()));
+            assert_eq!(resumed.balance, whole.balance);
+            let numbers = whole.numbers();
+            assert_eq!(numbers.is_empty(), weighting.is_fixed());
+            if weighting == Weighting::Uncertainty {
+                // The noise of the product is the smaller one.
+                assert!(numbers[1].1 > numbers[0].1, "{numbers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_task_alone_learns_as_a_network_does() {
+        let only = &tasks()[..1];
+        let extractor = ExtractorConfig::Mlp(MlpConfig::default());
+        let (learning, known, seeds) = (LearningConfig::default(), Known::default(), Seeds::new(4));
+        let mut multi =
+            MultiNetwork::new(&extractor, &learning, only, &known, seeds, Device::Cpu).unwrap();
+        let info = &only[0].info;
+        let mut single =
+            crate::Network::new(&extractor, &learning, info, &known, seeds, Device::Cpu).unwrap();
+        let mut rng = Seeds::new(1).stream("test", 0);
+        for update in 0..5 {
+            let batch = batches(&mut rng).remove(0);
+            let loss = multi.learn(&batch, at(update)).unwrap();
+            assert_eq!(loss, single.learn(&batch, at(update)).unwrap());
+        }
+        assert_eq!(to_vec(multi.params.flat()), to_vec(single.params().flat()));
+    }
+
+    #[test]
+    fn weights_of_zero_leave_a_task_out() {
+        let mut tasks = tasks();
+        tasks[1].weight = 0.0;
+        let extractor = ExtractorConfig::Mlp(MlpConfig::default());
+        let (learning, known, seeds) = (LearningConfig::default(), Known::default(), Seeds::new(4));
+        let build = |tasks: &[HeadTask]| {
+            MultiNetwork::new(&extractor, &learning, tasks, &known, seeds, Device::Cpu)
+        };
+        let mut network = build(&tasks).unwrap();
+        let head = |network: &MultiNetwork| {
+            let found = network.params.tensors();
+            let mut found = found.filter(|(name, ..)| name.starts_with("head.product"));
+            to_vec(&found.next().unwrap().2)
+        };
+        let before = head(&network);
+        let mut rng = Seeds::new(1).stream("test", 0);
+        network
+            .learn_tasks(&batches(&mut rng), &[true; 2], at(0))
+            .unwrap();
+        assert_eq!(head(&network), before);
+        tasks[0].weight = 0.0;
+        let said = build(&tasks).unwrap_err().to_string();
+        assert!(
+            said.starts_with("tasks.larger.weight: no loss counts"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn tasks_that_do_not_go_together_are_refused_by_key() {
+        let error = |extractor: &ExtractorConfig, weighting, tasks: &[HeadTask]| {
+            let learning = LearningConfig {
+                weighting,
+                ..LearningConfig::default()
+            };
+            let (known, seeds) = (Known::default(), Seeds::new(4));
+            let built = MultiNetwork::new(extractor, &learning, tasks, &known, seeds, Device::Cpu);
+            built.unwrap_err().to_string()
+        };
+        let mlp = ExtractorConfig::Mlp(MlpConfig::default());
+        let mut others = tasks();
+        others[1].info.space = Space::unbounded(&[3]);
+        let said = error(&mlp, Weighting::Fixed, &others);
+        assert!(
+            said.starts_with("tasks.product.data: inputs are box(3"),
+            "{said}"
+        );
+        let mut others = tasks();
+        others[1].weight = 2.0;
+        let said = error(&mlp, Weighting::Uncertainty, &others);
+        assert!(
+            said.starts_with("tasks.product.weight: weights are learned"),
+            "{said}"
+        );
+        let said = error(&ExtractorConfig::Flatten {}, ALL[2], &tasks());
+        assert!(
+            said.starts_with("training.weighting.kind: \"grad-norm\" looks at"),
+            "{said}"
+        );
+        let steps = Task::Positions {
+            names: names(&["a", "b"]),
+        };
+        let mut others = tasks();
+        others[0].info.task = steps;
+        let said = error(&mlp, Weighting::Fixed, &others);
+        assert!(
+            said.starts_with("model.kind: task larger: this model gives one row"),
+            "{said}"
+        );
+        let pretrained: PretrainedConfig =
+            serde_json::from_str(r#"{"from": "x", "head": "trained"}"#).unwrap();
+        let said = error(
+            &ExtractorConfig::Pretrained(pretrained),
+            Weighting::Fixed,
+            &tasks(),
+        );
+        assert!(said.starts_with("model.head: several tasks"), "{said}");
+    }
+
+    #[test]
+    fn sequences_of_one_vocabulary_may_differ_in_length() {
+        let tokens = |len, task| Info {
+            space: Space::MultiDiscrete(vec![6; len]),
+            scalar: Scalar::I32,
+            task,
+            vocabulary: names(&["a", "b", "c", "d", "e", "f"]),
+            encoding: serde_json::Value::Null,
+        };
+        let [classes, positions] = ["sentence", "word"].map(|_| names(&["x", "y"]));
+        let short = tokens(3, Task::Classes { names: classes });
+        let long = tokens(5, Task::Positions { names: positions });
+        let task = |name: &str, info: &Info| HeadTask {
+            name: name.to_owned(),
+            info: info.clone(),
+            weight: 1.0,
+            counts: Vec::new(),
+        };
+        let tasks = [task("sentence", &short), task("word", &long)];
+        let rnn: RnnConfig =
+            serde_json::from_str(r#"{"embedding": 4, "units": 8, "bidirectional": true}"#).unwrap();
+        let (learning, known, seeds) = (LearningConfig::default(), Known::default(), Seeds::new(4));
+        let rnn = ExtractorConfig::Rnn(rnn);
+        let mut network =
+            MultiNetwork::new(&rnn, &learning, &tasks, &known, seeds, Device::Cpu).unwrap();
+        let batch = |len: usize, targets| Batch {
+            samples: vec![0, 1],
+            inputs: Array::from_vec((0..2 * len as i32).map(|i| i % 6).collect(), len),
+            shape: vec![len],
+            lengths: vec![len as u32, 2],
+            targets,
+        };
+        let batches = [
+            batch(3, Targets::Classes(Array::from_vec(vec![0, 1], 1))),
+            batch(
+                5,
+                Targets::Classes(Array::from_vec(vec![0, 1, 0, 1, 0, 1, 0, -1, -1, -1], 5)),
+            ),
+        ];
+        let first = network.learn_tasks(&batches, &[true; 2], at(0)).unwrap();
+        let mut last = first.clone();
+        for update in 1..100 {
+            last = network
+                .learn_tasks(&batches, &[true; 2], at(update))
+                .unwrap();
+        }
+        assert!(
+            last[0] < first[0] / 2.0 && last[1] < first[1] / 2.0,
+            "{first:?} {last:?}"
+        );
+        let said = network.predict_task(1, &batches[1], true).unwrap();
+        assert_eq!((said.outputs.len(), said.width, said.counted), (20, 2, 7));
+    }
+
+    #[test]
+    fn inputs_that_go_through_together_share_their_statistics() {
+        let image = |task| Info {
+            space: Space::Box {
+                shape: vec![1, 4, 4],
+                low: 0.0,
+                high: 255.0,
+            },
+            scalar: Scalar::U8,
+            task,
+            vocabulary: Vec::new(),
+            encoding: serde_json::Value::Null,
+        };
+        let task = |name: &str| HeadTask {
+            name: name.to_owned(),
+            info: image(Task::Classes {
+                names: names(&["x", "y"]),
+            }),
+            weight: 1.0,
+            counts: Vec::new(),
+        };
+        let cnn: CnnConfig = serde_json::from_str(
+            r#"{"layers": [{"filters": 2, "size": 1, "stride": 1}], "hidden": [], "norm": "batch"}"#,
+        )
+        .unwrap();
+        let extractor = ExtractorConfig::Cnn(cnn);
+        let (learning, known, seeds) = (LearningConfig::default(), Known::default(), Seeds::new(4));
+        let tasks = [task("dark"), task("bright")];
+        let mut network =
+            MultiNetwork::new(&extractor, &learning, &tasks, &known, seeds, Device::Cpu).unwrap();
+        let mean = |network: &MultiNetwork| {
+            let mut found = network.params.tensors();
+            let found = found.find(|(name, ..)| name.ends_with("running_mean"));
+            to_vec(&found.unwrap().2)[0]
+        };
+        let batch = |pixel: u8| Batch {
+            samples: vec![0, 1],
+            inputs: Array::from_vec(vec![pixel; 32], 16),
+            shape: vec![1, 4, 4],
+            lengths: Vec::new(),
+            targets: Targets::Classes(Array::from_vec(vec![0, 1], 1)),
+        };
+        let weight = |network: &MultiNetwork| {
+            let mut found = network.params.tensors();
+            let found = found.find(|(name, ..)| name.ends_with("weight"));
+            to_vec(&found.unwrap().2)[0]
+        };
+        // A tenth of the mean of both, 0.5 of the highest value, times the weight; no bias before a norm.
+        let expected = 0.1 * 0.5 * weight(&network);
+        network
+            .learn_tasks(&[batch(0), batch(255)], &[true; 2], at(0))
+            .unwrap();
+        assert!(
+            (mean(&network) - expected).abs() < 1e-6,
+            "{} {expected}",
+            mean(&network)
+        );
+    }
+}
