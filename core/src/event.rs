@@ -26,6 +26,9 @@ pub enum Event<'a> {
         /// What an evaluation measures, such as `accuracy`; absent: returns of episodes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measure: Option<Cow<'a, str>>,
+        /// Names of the tasks of the environments, if there are several: row `i` is of task `i mod k`.
+        #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+        tasks: Cow<'a, [String]>,
     },
     /// An episode ended while learning.
     Episode {
@@ -119,11 +122,13 @@ impl Event<'_> {
                 agent,
                 seed,
                 measure,
+                tasks,
             } => Event::Started {
                 env: Cow::Owned(env.into_owned()),
                 agent: Cow::Owned(agent.into_owned()),
                 seed,
                 measure: measure.map(|measure| Cow::Owned(measure.into_owned())),
+                tasks: Cow::Owned(tasks.into_owned()),
             },
             Self::Episode {
                 step,
@@ -201,14 +206,14 @@ impl<'a> Log<'a> {
     ///
     /// # Errors
     /// If the recorder cannot write it.
-    pub fn scalar(&mut self, name: &'static str, value: f64) -> Result<()> {
+    pub fn scalar<'n>(&mut self, name: impl Into<Cow<'n, str>>, value: f64) -> Result<()> {
         if !self.due {
             return Ok(());
         }
         self.used = true;
         self.recorder.record(&Event::Scalar {
             step: self.step,
-            name: Cow::Borrowed(name),
+            name: name.into(),
             value,
         })
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::agent::{Agent, BuildContext};
 use crate::env::{Env, FiniteMdp};
 use crate::error::{Error, Result};
+use crate::mixed::{MIXED, MixedConfig};
 use crate::seed::Seeds;
 use crate::threads::on_threads;
 use crate::vector::{EnvOptions, VectorEnv};
@@ -198,7 +199,29 @@ impl Registry {
     /// # Errors
     /// [`Error::Unknown`], or [`Error::Config`] with the key under `env`.
     pub fn resolve_env(&self, id: &str, params: &Value) -> Result<Value> {
-        (self.env_entry(id)?.resolve)(params).map_err(|e| e.under("env.params"))
+        if id == MIXED {
+            let config = parse::<MixedConfig>(params).and_then(|config| config.resolved(self));
+            let config = config.map_err(|e| e.under("env.params"))?;
+            return serde_json::to_value(config).map_err(|e| Error::Backend(Box::new(e)));
+        }
+        self.resolve_plain(id, params)
+            .map_err(|e| e.under("env.params"))
+    }
+
+    /// As [`resolve_env`](Registry::resolve_env), of one environment, with keys as they are.
+    pub(crate) fn resolve_plain(&self, id: &str, params: &Value) -> Result<Value> {
+        (self.env_entry(id)?.resolve)(params)
+    }
+
+    /// Builds environments of one kind without what `options` would wrap around them, with keys as they are.
+    pub(crate) fn make_plain(
+        &self,
+        id: &str,
+        params: &Value,
+        options: &EnvOptions,
+        seeds: Seeds,
+    ) -> Result<Box<dyn VectorEnv>> {
+        (self.env_entry(id)?.make)(params, options, seeds)
     }
 
     /// `params` of agent `id` with all defaults filled in.
@@ -220,10 +243,22 @@ impl Registry {
         options: &EnvOptions,
         seeds: Seeds,
     ) -> Result<Box<dyn VectorEnv>> {
-        let entry = self.env_entry(id)?;
         options.check().map_err(|e| e.under("env"))?;
-        let envs = (entry.make)(params, &options.plain(), seeds);
+        let envs = match id {
+            MIXED => self.make_mixed(params, options, seeds),
+            _ => self.make_plain(id, params, &options.plain(), seeds),
+        };
         wrap(envs.map_err(|e| e.under("env.params"))?, options).map_err(|e| e.under("env"))
+    }
+
+    fn make_mixed(
+        &self,
+        params: &Value,
+        options: &EnvOptions,
+        seeds: Seeds,
+    ) -> Result<Box<dyn VectorEnv>> {
+        let config = parse::<MixedConfig>(params)?.resolved(self)?;
+        Ok(Box::new(config.make(self, &options.plain(), seeds)?))
     }
 
     /// The dynamics of environment `id`, if they are known.
@@ -231,6 +266,9 @@ impl Registry {
     /// # Errors
     /// As [`make_envs`](Registry::make_envs).
     pub fn make_finite(&self, id: &str, params: &Value) -> Result<Option<Box<dyn FiniteMdp>>> {
+        if id == MIXED {
+            return Ok(None);
+        }
         let entry = self.env_entry(id)?;
         let made = entry
             .finite

@@ -272,12 +272,32 @@ impl Evaluation {
         self.returns.iter().sum::<f64>() / self.returns.len() as f64
     }
 
+    /// Mean return of each of `tasks` tasks, where row `i` of the `rows` environments is of task `i mod tasks`; no number if
+    /// none of its episodes was played.
+    pub fn means_of_tasks(&self, tasks: usize, rows: usize) -> Vec<f64> {
+        let episodes = self.returns.len();
+        let (mut sums, mut counts) = (vec![0.0; tasks], vec![0.0; tasks]);
+        let mut returns = self.returns.iter();
+        for row in 0..rows {
+            for _ in 0..share(episodes, rows, row) {
+                sums[row % tasks] += returns.next().expect("a share of them");
+                counts[row % tasks] += 1.0;
+            }
+        }
+        sums.iter().zip(counts).map(|(sum, n)| sum / n).collect()
+    }
+
     /// Standard deviation of the returns (population).
     pub fn std(&self) -> f64 {
         let mean = self.mean();
         let squares: f64 = self.returns.iter().map(|r| (r - mean).powi(2)).sum();
         (squares / self.returns.len() as f64).sqrt()
     }
+}
+
+/// How many of `episodes` episodes are played in row `row` of `rows`.
+fn share(episodes: usize, rows: usize, row: usize) -> usize {
+    episodes / rows + usize::from(row < episodes % rows)
 }
 
 /// Plays `episodes` episodes greedily, from the start, in `envs`, which must be environments of its own. Returns are
@@ -287,7 +307,7 @@ impl Evaluation {
 /// prefer short ones.) Give `envs` a time limit: a greedy policy can run in a circle.
 pub fn evaluate(envs: &mut dyn VectorEnv, actor: &mut dyn Actor, episodes: usize) -> Evaluation {
     let n = envs.spec().num_envs;
-    let share = |row: usize| episodes / n + usize::from(row < episodes % n);
+    let share = |row| share(episodes, n, row);
     let mut played: Vec<Vec<(f64, u32)>> =
         (0..n).map(|row| Vec::with_capacity(share(row))).collect();
     let mut running = vec![(0.0, 0); n];

@@ -181,6 +181,9 @@ pub struct EnvSpec {
     /// The words that the tokens of an observation stand for; empty where nothing is said in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vocabulary: Vec<String>,
+    /// Names of the tasks, if there are several: row `i` is of task `i mod k`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<String>,
 }
 
 impl EnvSpec {
@@ -198,6 +201,7 @@ impl EnvSpec {
             reference: String::new(),
             action_names: Vec::new(),
             vocabulary: Vec::new(),
+            tasks: Vec::new(),
         }
     }
 
@@ -430,6 +434,7 @@ impl<E: Env> SyncVectorEnv<E> {
             reference: env.reference().to_owned(),
             action_names: env.action_names().iter().map(ToString::to_string).collect(),
             vocabulary: env.vocabulary().to_vec(),
+            tasks: Vec::new(),
         };
         if !E::Action::fits(&spec.action_space) {
             return Err(Error::Space {

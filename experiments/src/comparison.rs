@@ -771,6 +771,7 @@ mod tests {
         for run in &mut learning.seeds {
             run.evaluations.clear();
             run.episodes.push(crate::runs::Episode {
+                env: 0,
                 step: 5,
                 episode_return: 1.0 + run.seed as f64,
                 length: 5,

@@ -1,5 +1,6 @@
 //! The description of an experiment: a TOML file, with `key=value` overrides.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Error, Registry, check_range};
 
 use crate::runs::ReferenceLine;
-use crate::supervised::{ModelTask, read};
+use crate::supervised::{DataTask, ModelTask};
 use crate::words::{self, WordsTask};
 
 /// An experiment: one agent in one environment, with several seeds.
@@ -110,6 +111,8 @@ struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    tasks: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     training: Option<serde_json::Value>,
@@ -125,8 +128,14 @@ impl TryFrom<File> for Config {
     type Error = String;
 
     fn try_from(file: File) -> Result<Self, String> {
-        const NEITHER: &str = "an experiment has [env] and [agent], or [data] and [model]";
-        let task = match (file.env, file.agent, file.data, file.model) {
+        const NEITHER: &str =
+            "an experiment has [env] and [agent], or [data] or [tasks] and [model]";
+        if file.data.is_some() && file.tasks.is_some() {
+            return Err("tasks: each has data of its own; leave [data] out".into());
+        }
+        let (has_tasks, no_data) = (file.tasks.is_some(), serde_json::Value::Null);
+        let data = file.data.clone().or(has_tasks.then_some(no_data));
+        let task = match (file.env, file.agent, data, file.model) {
             (Some(env), Some(agent), None, None) => {
                 if !file.eval.pairs.is_empty() || file.eval.questions.is_some() {
                     return Err("eval: pairs and questions belong to word vectors".into());
@@ -149,6 +158,9 @@ impl TryFrom<File> for Config {
                 }
                 let training = file.training.unwrap_or(serde_json::json!({}));
                 let of_words = model["kind"] == words::KIND;
+                if of_words && file.tasks.is_some() {
+                    return Err("tasks: word vectors learn from [data]".into());
+                }
                 let mut own = EvalConfig {
                     every_steps: file.eval.every_steps,
                     ..EvalConfig::default()
@@ -170,7 +182,7 @@ impl TryFrom<File> for Config {
                 match of_words {
                     true => Task::Words(WordsTask::read(data, model, training)?),
                     false => Task::Model(ModelTask {
-                        data: read(data, "").map_err(|e| format!("data.{e}"))?,
+                        tasks: DataTask::read_all(file.data, file.tasks)?,
                         model,
                         training,
                     }),
@@ -221,12 +233,22 @@ impl From<Config> for File {
     fn from(config: Config) -> Self {
         let (mut env, mut agent, mut ahead) = (None, None, None);
         let (mut data, mut model, mut training) = (None, None, None);
+        let mut tasks = None;
         match config.task {
             Task::Agent(task) => {
                 (env, agent, ahead) = (Some(task.env), Some(task.agent), task.ahead);
             }
             Task::Model(task) => {
-                data = serde_json::to_value(&task.data).ok().map(without_nulls);
+                match task.is_named() {
+                    true => {
+                        let named = task.tasks.iter();
+                        tasks = Some(named.map(|t| (t.name.clone(), t.to_value())).collect());
+                    }
+                    false => {
+                        let only = serde_json::to_value(&task.tasks[0].data);
+                        data = only.ok().map(without_nulls);
+                    }
+                }
                 (model, training) = (Some(task.model), Some(task.training));
             }
             Task::Words(task) => [data, model, training] = task.tables().map(Some),
@@ -242,6 +264,7 @@ impl From<Config> for File {
             agent,
             ahead,
             data,
+            tasks,
             model,
             training,
             references: config.references,
@@ -531,11 +554,11 @@ impl Config {
     }
 
     /// What learns and what it learns from, in a few words.
-    pub fn ids(&self) -> (&str, &str) {
+    pub fn ids(&self) -> (&str, Cow<'_, str>) {
         match &self.task {
-            Task::Agent(task) => (&task.agent.id, &task.env.id),
-            Task::Model(task) => (task.kind(), task.data.name()),
-            Task::Words(task) => (words::KIND, task.name()),
+            Task::Agent(task) => (&task.agent.id, Cow::Borrowed(&task.env.id)),
+            Task::Model(task) => (task.kind(), Cow::Owned(task.name())),
+            Task::Words(task) => (words::KIND, Cow::Borrowed(task.name())),
         }
     }
 

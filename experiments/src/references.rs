@@ -105,6 +105,7 @@ mod tests {
             learning_return: None,
             only_action: None,
             exact_return,
+            tasks: Default::default(),
             seconds: 0.0,
             scores: None,
         }

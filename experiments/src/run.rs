@@ -11,8 +11,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thorndike_core::{
-    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, Recorder, Registry,
-    Result, Seeds, Trainer, VectorEnv, checkpoint,
+    BuildContext, EnvOptions, EnvSpec, EnvSteps, Error, Evaluation, Event, MIXED, Recorder,
+    Registry, Result, Seeds, Trainer, VectorEnv, checkpoint,
 };
 use thorndike_data::Validation;
 use thorndike_tabular::exact::Solver;
@@ -57,6 +57,8 @@ pub struct Run<'a> {
     started: bool,
     /// The evaluation that ended the run while it was opened.
     last: Option<Evaluated>,
+    /// Mean return of each of several tasks in the evaluation before.
+    of_tasks: BTreeMap<String, f64>,
 }
 
 /// What a run is made of.
@@ -136,7 +138,7 @@ impl Evaluated {
     fn mean(&self) -> f64 {
         match self {
             Self::Episodes(evaluation) => evaluation.mean(),
-            Self::Scores(validation) => validation.scores.main(),
+            Self::Scores(validation) => validation.main(),
             Self::Words(scores) => scores.main,
         }
     }
@@ -260,6 +262,9 @@ pub struct SeedSummary {
     pub only_action: Option<i32>,
     /// Expected return of the final greedy policy, computed from the dynamics where they are known: no luck in it.
     pub exact_return: Option<f64>,
+    /// Mean return of each of several tasks in the final evaluation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, f64>,
     /// Seconds of work, evaluation and checkpoints included.
     pub seconds: f64,
     /// Of a model: what `final_return` and the others measure. An episode is a sample that was kept back.
@@ -332,8 +337,15 @@ pub fn evaluation_envs(
 ) -> Result<Box<dyn VectorEnv>> {
     const MOST: usize = 10;
     let env = &config.agent_task()?.env;
+    // Of several tasks, as many rows of each.
+    let tasks = match env.id.as_str() {
+        MIXED => env.params["tasks"]
+            .as_array()
+            .map_or(1, |tasks| tasks.len().max(1)),
+        _ => 1,
+    };
     let options = EnvOptions {
-        num_envs: episodes.min(MOST),
+        num_envs: (episodes.min(MOST) / tasks).max(1) * tasks,
         ..env.options.clone()
     };
     let params = config.eval.params(env);
@@ -484,8 +496,16 @@ fn settings(config: &Config) -> serde_json::Value {
             })
         }
         Task::Model(task) => {
-            let mut data = task.data.clone();
-            data.workers = 0;
+            let mut tasks = task.tasks.clone();
+            tasks.iter_mut().for_each(|task| task.data.workers = 0);
+            let data = match task.is_named() {
+                false => serde_json::to_value(&tasks[0].data).unwrap_or_default(),
+                true => {
+                    let named = tasks.iter();
+                    let named = named.map(|task| (task.name.clone(), task.to_value()));
+                    serde_json::Map::from_iter(named).into()
+                }
+            };
             serde_json::json!({
                 "data": data,
                 "model": task.model,
@@ -576,6 +596,7 @@ impl<'a> Run<'a> {
             first: None,
             started: false,
             last: None,
+            of_tasks: BTreeMap::new(),
         };
         if before_end.is_some_and(|before_end| before_end.evaluate) {
             let evaluated = run.guarded(|run| run.evaluate(false))?;
@@ -586,13 +607,18 @@ impl<'a> Run<'a> {
             let measure = match &run.work {
                 Work::Agent(_) => None,
                 Work::Model(built) => Some(built.fitter.measure()),
-                Work::Words(built) => Some(built.measure()),
+                Work::Words(built) => Some(built.measure().to_owned()),
+            };
+            let tasks = match &run.work {
+                Work::Agent(trainer) => trainer.envs().spec().tasks.clone(),
+                Work::Model(_) | Work::Words(_) => Vec::new(),
             };
             run.log.record(&Event::Started {
-                env: Cow::Borrowed(on),
+                env: on,
                 agent: Cow::Borrowed(what),
                 seed,
-                measure: measure.map(Cow::Borrowed),
+                measure: measure.map(Cow::Owned),
+                tasks: Cow::Owned(tasks),
             })?;
             run.guarded(|run| run.evaluate(false))?;
         }
@@ -752,6 +778,15 @@ impl<'a> Run<'a> {
             lengths: Cow::Borrowed(&evaluation.lengths),
             only_action: evaluation.only_action,
         })?;
+        let spec = envs.spec();
+        if !spec.tasks.is_empty() {
+            let means = evaluation.means_of_tasks(spec.tasks.len(), spec.num_envs);
+            for (task, value) in spec.tasks.iter().zip(means) {
+                let name = format!("task/{task}").into();
+                self.log.record(&Event::Scalar { step, name, value })?;
+                self.of_tasks.insert(task.clone(), value);
+            }
+        }
         let now = runs::Evaluation {
             step,
             returns: evaluation.returns.clone(),
@@ -852,21 +887,27 @@ impl<'a> Run<'a> {
             learning_return: None,
             only_action: None,
             exact_return,
+            tasks: self.of_tasks.clone(),
             seconds,
             scores: None,
         };
         let summary = match (evaluated, &mut self.work) {
             (Evaluated::Scores(validation), Work::Model(built)) => {
-                let scores = &validation.scores;
                 let best = built.fitter.best().unwrap_or(f64::NEG_INFINITY);
+                let measure = built.fitter.measure();
                 let numbers = built.fitter.learner().numbers().into_iter();
+                let numbers = numbers.map(|(name, x)| (name.into_owned(), x));
+                // The score of each of several tasks.
+                let named = validation.tasks.iter().filter(|(task, _)| !task.is_empty());
+                let of_tasks = named
+                    .map(|(task, scores)| (format!("task/{task}/{}", scores.name), scores.main()));
                 SeedSummary {
-                    final_episodes: scores.samples as usize,
+                    final_episodes: validation.samples() as usize,
                     scores: Some(ModelScores {
-                        measure: scores.name.to_owned(),
-                        best: best.max(scores.main()),
-                        loss: scores.loss,
-                        numbers: numbers.map(|(name, x)| (name.to_owned(), x)).collect(),
+                        measure,
+                        best: best.max(validation.main()),
+                        loss: validation.loss(),
+                        numbers: numbers.chain(of_tasks).collect(),
                     }),
                     ..common
                 }

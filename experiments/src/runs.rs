@@ -21,6 +21,9 @@ use crate::stats::{self, Curve};
 use crate::text::thousands;
 use crate::words;
 
+/// What the names of numbers begin with that are the score of one of several tasks.
+const TASK: &str = "task/";
+
 /// Longest line of an event file in bytes; an evaluation of 100,000 episodes takes about 2 MB.
 const LONGEST_LINE: u64 = 16 << 20;
 
@@ -35,6 +38,8 @@ pub struct Experiment {
     pub agent: String,
     /// What evaluations measure, such as `accuracy`; absent: returns of episodes.
     pub measure: Option<String>,
+    /// Names of the tasks of the environments, if there are several: row `i` is of task `i mod k`.
+    pub tasks: Vec<String>,
     /// Runs, by ascending seed.
     pub seeds: Vec<SeedRun>,
     /// Returns worth comparing with. Not in the event files: whoever knows the environment fills them in.
@@ -112,6 +117,8 @@ pub struct Evaluation {
 pub struct Episode {
     /// Environment steps of the run when it ended.
     pub step: u64,
+    /// Row of the environment.
+    pub env: u32,
     /// Sum of raw rewards.
     pub episode_return: f64,
     /// Steps of the agent.
@@ -131,9 +138,13 @@ enum Line<'a> {
         seed: u64,
         #[serde(default)]
         measure: Option<String>,
+        #[serde(default)]
+        tasks: Vec<String>,
     },
     Episode {
         step: u64,
+        #[serde(default)]
+        env: u32,
         episode_return: Option<f64>,
         length: u32,
         status: Status,
@@ -164,6 +175,7 @@ enum Line<'a> {
 struct Common<'a> {
     event: &'a str,
     step: Option<u64>,
+    env: Option<u32>,
     episode_return: Option<f64>,
     length: Option<u32>,
     status: Option<Status>,
@@ -181,6 +193,7 @@ impl<'a> Line<'a> {
         match line.event {
             "episode" => Some(Self::Episode {
                 step: line.step?,
+                env: line.env.unwrap_or_default(),
                 episode_return: line.episode_return,
                 length: line.length?,
                 status: line.status?,
@@ -226,6 +239,54 @@ impl Experiment {
         Ok(experiment)
     }
 
+    /// This as an experiment in each of its tasks, if it is one of several; else itself. The name stays, the environment is
+    /// the task.
+    pub fn by_task(self) -> Vec<Self> {
+        // `task/NAME`, or `task/NAME/MEASURE` of a model.
+        let mut found = BTreeMap::<String, (String, Option<String>)>::new();
+        for name in self.seeds.iter().flat_map(|run| run.scalars.keys()) {
+            if let Some(rest) = name.strip_prefix(TASK) {
+                let (task, measure) = match rest.split_once('/') {
+                    Some((task, measure)) => (task, Some(measure.to_owned())),
+                    None => (rest, None),
+                };
+                found.insert(task.to_owned(), (name.clone(), measure));
+            }
+        }
+        if found.is_empty() {
+            return vec![self];
+        }
+        let each = found.into_iter().map(|(task, (scalar, measure))| {
+            let row = self.tasks.iter().position(|name| *name == task);
+            let of_task = |episode: &&Episode| {
+                row.is_some_and(|row| episode.env as usize % self.tasks.len() == row)
+            };
+            let seeds = self.seeds.iter().map(|run| {
+                let curve = run.scalars.get(&scalar).into_iter().flatten();
+                let evaluation = |&(step, value): &(u64, f64)| Evaluation {
+                    step,
+                    returns: vec![value],
+                    lengths: vec![1],
+                    only_action: None,
+                };
+                SeedRun {
+                    evaluations: curve.map(evaluation).collect(),
+                    episodes: run.episodes.iter().filter(of_task).copied().collect(),
+                    ..run.clone()
+                }
+            });
+            Self {
+                env: task,
+                measure,
+                tasks: Vec::new(),
+                seeds: seeds.collect(),
+                lines: Vec::new(),
+                ..self.clone()
+            }
+        });
+        each.collect()
+    }
+
     /// What it is a run of: its name, without that of its environment if there are several to be told apart. Parent folders
     /// in a name stay.
     pub(crate) fn algorithm(&self, several_envs: bool) -> String {
@@ -269,9 +330,11 @@ impl Experiment {
             env,
             agent,
             measure,
+            tasks,
         } = about;
         if self.seeds.is_empty() {
             (self.env, self.agent, self.measure) = (env, agent, measure);
+            self.tasks = tasks;
         } else {
             ensure!(
                 self.env == env && self.agent == agent,
@@ -432,6 +495,7 @@ struct About {
     env: String,
     agent: String,
     measure: Option<String>,
+    tasks: Vec<String>,
 }
 
 /// The run and what it is of; `None` if its file is missing or empty.
@@ -484,6 +548,7 @@ fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, 
                     agent,
                     seed,
                     measure,
+                    tasks,
                 },
                 None,
             ) => {
@@ -496,6 +561,7 @@ fn read_run(file: &Path, warnings: &mut Vec<String>) -> Result<Option<(SeedRun, 
                         env,
                         agent,
                         measure,
+                        tasks,
                     },
                 ));
             }
@@ -526,6 +592,7 @@ impl SeedRun {
             Line::Started { .. } | Line::Other => return Ok(()),
             Line::Episode {
                 step,
+                env,
                 episode_return,
                 length,
                 status,
@@ -534,6 +601,7 @@ impl SeedRun {
                 let episode_return = episode_return.unwrap_or(f64::NAN);
                 self.episodes.push(Episode {
                     step,
+                    env,
                     episode_return,
                     length,
                     status,
@@ -599,6 +667,30 @@ mod tests {
     const STARTED: &str = r#"{"event":"started","env":"cart-pole","agent":"dqn","seed":1}"#;
     const EPISODE: &str = r#"{"event":"episode","step":21,"env":0,"episode_return":21.0,"length":21,"status":"terminated"}"#;
 
+    #[test]
+    fn a_run_of_several_tasks_is_one_of_each() {
+        let text = r#"{"event":"started","env":"mixed","agent":"dqn","seed":1,"tasks":["b","a"]}
+{"event":"episode","step":8,"env":2,"episode_return":5.0,"length":2,"status":"terminated"}
+{"event":"episode","step":9,"env":1,"episode_return":7.0,"length":2,"status":"terminated"}
+{"event":"evaluated","step":10,"returns":[1.0,2.0],"lengths":[1,1]}
+{"event":"scalar","step":10,"name":"task/b","value":1.0}
+{"event":"scalar","step":10,"name":"task/a","value":2.0}"#;
+        let folder = results(&[("seed-1", text)]);
+        let each = Experiment::read(folder.path()).unwrap().by_task();
+        let found: Vec<_> = each
+            .iter()
+            .map(|e| {
+                let run = &e.seeds[0];
+                let episodes: Vec<f64> = run.episodes.iter().map(|e| e.episode_return).collect();
+                (e.env.as_str(), run.evaluations[0].returns[0], episodes)
+            })
+            .collect();
+        assert_eq!(found, [("a", 2.0, vec![7.0]), ("b", 1.0, vec![5.0])]);
+        let folder = results(&[("seed-1", STARTED)]);
+        let one = Experiment::read(folder.path()).unwrap();
+        assert_eq!(one.clone().by_task(), [one]);
+    }
+
     fn error(text: &str) -> String {
         let folder = results(&[("seed-1", text)]);
         format!("{:#}", Experiment::read(folder.path()).unwrap_err())
@@ -612,6 +704,7 @@ mod tests {
                 agent: "sarsa".into(),
                 seed: 7,
                 measure: None,
+                tasks: Cow::Borrowed(&[]),
             },
             Event::Episode {
                 step: 12,
@@ -650,6 +743,7 @@ mod tests {
         assert_eq!(
             run.episodes,
             [Episode {
+                env: 0,
                 step: 12,
                 episode_return: -3.5,
                 length: 12,

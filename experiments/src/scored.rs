@@ -9,7 +9,9 @@ use thorndike_data::score::{
     Average, Calibration, ClassScore, Confusion, Interval, Regression, interval, perplexity,
     roc_auc, roc_auc_ovr, top_k_accuracy, wilson,
 };
-use thorndike_data::{Batch, DataSet, Gathered, Info, Learner, Scores, Target, Task, largest};
+use thorndike_data::{
+    At, Batch, DataSet, Gathered, Info, Learner, Prediction, Scores, Target, Task, largest,
+};
 
 use crate::detected::sheets;
 use crate::plot::scored::{Entry, MOST_CLASSES, confusion, picture, sheet};
@@ -48,6 +50,63 @@ pub(crate) fn find(from: &Path, which: Which) -> Result<(PathBuf, Description)> 
     let path = find_model(from, which)?;
     let model = Description::load(&path)?;
     Ok((path, model))
+}
+
+/// One of the tasks of a model, as a model of its own.
+#[derive(Debug)]
+struct OfTask {
+    model: Box<dyn Learner>,
+    task: usize,
+}
+
+impl Learner for OfTask {
+    fn learn(&mut self, _: &Batch, _: At) -> thorndike_core::Result<f64> {
+        let what = "learning on in one of several tasks";
+        Err(thorndike_core::Error::Unsupported(what.to_owned()))
+    }
+
+    fn predict(&mut self, batch: &Batch, starts: bool) -> thorndike_core::Result<Prediction> {
+        self.model.predict_task(self.task, batch, starts)
+    }
+
+    fn save(&self, dir: &Path) -> thorndike_core::Result<()> {
+        self.model.save(dir)
+    }
+
+    fn load(&mut self, dir: &Path) -> thorndike_core::Result<()> {
+        self.model.load(dir)
+    }
+
+    fn load_model(&mut self, dir: &Path) -> thorndike_core::Result<()> {
+        self.model.load_model(dir)
+    }
+
+    fn memory(&self) -> u64 {
+        self.model.memory()
+    }
+
+    fn describe(&self) -> String {
+        self.model.describe()
+    }
+}
+
+/// As [`trained`], of one of several tasks; its name is empty if there is only one.
+pub(crate) fn trained_in(
+    task: &str,
+    experiment: &Path,
+    seed: Option<u64>,
+    which: Which,
+    device: Device,
+) -> Result<Trained> {
+    let mut all = trained(experiment, seed, which, device)?;
+    if let Some(number) = all.model.tasks.iter().position(|(name, _)| name == task) {
+        all.model.info = all.model.tasks[number].1.clone();
+        all.learner = Box::new(OfTask {
+            model: all.learner,
+            task: number,
+        });
+    }
+    Ok(all)
 }
 
 /// Reads the model of `seed` in the folder `experiment`, or what `experiment` itself holds if no seed is given.

@@ -331,6 +331,7 @@ mod tests {
                 },
             ],
             episodes: vec![Episode {
+                env: 0,
                 step: 15,
                 episode_return: 7.0,
                 length: 15,
@@ -371,6 +372,7 @@ mod tests {
         let run = &mut experiment.seeds[0];
         run.evaluations.clear();
         run.episodes.push(Episode {
+            env: 0,
             step: 20,
             episode_return: 9.0,
             length: 5,

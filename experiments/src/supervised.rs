@@ -1,5 +1,6 @@
 //! Supervised models in an experiment: their configuration, and how they are built.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thorndike_core::{Device, EnvSteps, Error, Result, Seeds, check_range};
 use thorndike_data::{
-    Augment, DataSet, EarlyStopping, FitConfig, Fitter, LoaderConfig, Mixup, Mosaic, Part,
-    SourceConfig, SplitConfig, Task, split,
+    Augment, DataSet, EarlyStopping, Fitter, Info, LoaderConfig, Mixup, Mosaic, Part, SourceConfig,
+    SplitConfig, Task, TaskData, few_of_each, regrouped, split,
 };
 
 use crate::text::thousands;
@@ -20,8 +21,17 @@ pub struct DataConfig {
     /// The files, and how they are read.
     #[serde(flatten)]
     pub source: SourceConfig,
+    /// Classes that are kept, in this order; all if absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Classes that are put together under a name; those that no group names are left out. Absent: as they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Vec<String>>,
     /// Which samples are kept back, where the files do not say.
     pub split: SplitConfig,
+    /// Samples of each class that are learned from, others for each run seed; absent: all. What is kept back stays whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_class: Option<usize>,
     /// Four pictures with boxes in one, before other changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mosaic: Option<Mosaic>,
@@ -40,7 +50,10 @@ impl<'de> Deserialize<'de> for DataConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut keys = serde_json::Map::deserialize(deserializer)?;
         Ok(Self {
+            only: take(&mut keys, "only")?.unwrap_or_default(),
+            groups: take(&mut keys, "groups")?.unwrap_or_default(),
             split: take(&mut keys, "split")?.unwrap_or_default(),
+            per_class: take(&mut keys, "per_class")?,
             mosaic: take(&mut keys, "mosaic")?,
             augment: take(&mut keys, "augment")?.unwrap_or_default(),
             mixup: take(&mut keys, "mixup")?,
@@ -79,8 +92,16 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(value: Value, key: &str) -> R
 
 impl DataConfig {
     /// Name of the data: the last part of their path, without its ending; that of their folder, if the file has a name that
-    /// says nothing.
-    pub fn name(&self) -> &str {
+    /// says nothing. Behind it, the samples of each class, if that is said.
+    pub fn name(&self) -> String {
+        let name = self.path_name();
+        match self.per_class {
+            None => name.to_owned(),
+            Some(per_class) => format!("{name}-{per_class}-a-class"),
+        }
+    }
+
+    fn path_name(&self) -> &str {
         let path = self.source.path();
         let text = std::ffi::OsStr::to_str;
         match path.file_stem().and_then(text) {
@@ -102,18 +123,23 @@ impl DataConfig {
         let train = self
             .part(Part::Train)?
             .ok_or_else(|| Error::config("data.path", "there are no samples to be learned from"))?;
-        match self.part(Part::Validation)? {
-            Some(validation) if self.split.folds == 0 => Ok(Parts { train, validation }),
+        let mut parts = match self.part(Part::Validation)? {
+            Some(validation) if self.split.folds == 0 => Parts { train, validation },
             _ => {
                 let (train, validation) = split(train, &self.split, seed)
                     .map_err(|e| e.under("split"))
                     .map_err(under)?;
-                Ok(Parts {
+                Parts {
                     train: Arc::new(train),
                     validation: Arc::new(validation),
-                })
+                }
             }
+        };
+        if let Some(per_class) = self.per_class {
+            let few = few_of_each(parts.train, per_class, seed);
+            parts.train = Arc::new(few.map_err(|e| e.under("data.per_class"))?);
         }
+        Ok(parts)
     }
 
     /// A part that the files have of their own.
@@ -121,7 +147,27 @@ impl DataConfig {
     /// # Errors
     /// If it is damaged.
     pub fn part(&self, part: Part) -> Result<Option<Arc<dyn DataSet>>> {
-        self.source.open(part)
+        let Some(set) = self.source.open(part)? else {
+            return Ok(None);
+        };
+        if !self.groups.is_empty() {
+            if !self.only.is_empty() {
+                let what = "groups leave out what they do not name; give only or groups, not both";
+                return Err(Error::config("data.only", what));
+            }
+            let groups: Vec<_> = self.groups.clone().into_iter().collect();
+            return regrouped(set, &groups)
+                .map(Some)
+                .map_err(|e| e.under("data.groups"));
+        }
+        if self.only.is_empty() {
+            return Ok(Some(set));
+        }
+        let same = |name: &String| (name.clone(), vec![name.clone()]);
+        let groups: Vec<_> = self.only.iter().map(same).collect();
+        regrouped(set, &groups)
+            .map(Some)
+            .map_err(|e| e.under("data.only"))
     }
 }
 
@@ -134,11 +180,86 @@ pub struct Parts {
     pub validation: Arc<dyn DataSet>,
 }
 
+/// What a model learns, or one of several things that it learns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataTask {
+    /// Its name; empty if there is `[data]` instead of `[tasks]`.
+    pub name: String,
+    /// Where samples come from.
+    pub data: DataConfig,
+    /// How much its loss counts beside that of others.
+    pub weight: f64,
+}
+
+/// `[tasks.NAME]` of an experiment.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedTask {
+    data: Value,
+    #[serde(default = "one")]
+    weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl DataTask {
+    /// Those of `[data]` or `[tasks]`, of which there is one.
+    pub(crate) fn read_all(
+        data: Option<Value>,
+        tasks: Option<serde_json::Map<String, Value>>,
+    ) -> Result<Vec<Self>, String> {
+        if let Some(data) = data {
+            return Ok(vec![Self {
+                name: String::new(),
+                data: read(data, "").map_err(|e| format!("data.{e}"))?,
+                weight: 1.0,
+            }]);
+        }
+        let tasks = tasks.unwrap_or_default();
+        if tasks.is_empty() {
+            return Err("tasks: give at least one, such as [tasks.digits]".to_owned());
+        }
+        let read_one = |(name, value): (String, Value)| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            if name.is_empty() || name.len() > 40 || !name.chars().all(is_plain) {
+                return Err(format!(
+                    "tasks: {name:?} is no name; give 1 to 40 letters, digits, - and _"
+                ));
+            }
+            let key = format!("tasks.{name}");
+            let NamedTask { data, weight } = read(value, &key)?;
+            let data = read(data, "").map_err(|e| format!("{key}.data.{e}"))?;
+            Ok(Self { name, data, weight })
+        };
+        tasks.into_iter().map(read_one).collect()
+    }
+
+    /// This as `[tasks.NAME]` has it.
+    pub(crate) fn to_value(&self) -> Value {
+        let data = serde_json::to_value(&self.data).unwrap_or_default();
+        let data = crate::config::without_nulls(data);
+        let weight = self.weight;
+        serde_json::to_value(NamedTask { data, weight }).unwrap_or_default()
+    }
+
+    /// `error` of the data, under the key that they stand under.
+    fn at(&self, error: Error) -> Error {
+        match error {
+            Error::Config { key, what } if !self.name.is_empty() => {
+                Error::config(format!("tasks.{}.{key}", self.name), what)
+            }
+            other => other,
+        }
+    }
+}
+
 /// A model and the data it learns from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelTask {
-    /// Where samples come from.
-    pub data: DataConfig,
+    /// What it learns.
+    pub tasks: Vec<DataTask>,
     /// The model: its kind, and the settings of the kind.
     pub model: Value,
     /// How it learns: the size of its batches, when it stops, and what its kind takes beside.
@@ -158,6 +279,9 @@ struct TrainingConfig {
     /// When to stop before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     early_stopping: Option<EarlyStopping>,
+    /// How the samples of a batch are shared out among several tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mix: Option<Mix>,
     /// What is left, for the model.
     #[serde(flatten)]
     learning: Value,
@@ -175,8 +299,51 @@ impl<'de> Deserialize<'de> for TrainingConfig {
             length_buckets: take(&mut keys, "length_buckets")?.unwrap_or(0),
             threads: take(&mut keys, "threads")?.unwrap_or(1),
             early_stopping: take(&mut keys, "early_stopping")?,
+            mix: take(&mut keys, "mix")?,
             learning: Value::Object(keys),
         })
+    }
+}
+
+/// How the samples of a batch are shared out among several tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mix {
+    /// By the number of samples that each has to learn from, at least one of each.
+    #[default]
+    Proportional,
+    /// As many of each, as nearly as whole samples allow.
+    Even,
+}
+
+impl Mix {
+    /// How many of the `all` samples of a batch are of each task, where `sizes` are the samples that each has; by largest
+    /// remainder.
+    fn shares(self, all: usize, sizes: &[usize]) -> Vec<usize> {
+        let weights: Vec<u128> = match self {
+            Self::Proportional => sizes.iter().map(|&n| n as u128).collect(),
+            Self::Even => vec![1; sizes.len()],
+        };
+        let sum = weights.iter().sum::<u128>().max(1);
+        let exact = |weight: u128| {
+            let share = weight * all as u128;
+            ((share / sum) as usize, share % sum)
+        };
+        let mut shares: Vec<usize> = weights.iter().map(|&w| exact(w).0).collect();
+        let mut order: Vec<usize> = (0..shares.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(exact(weights[i]).1)); // stable: ties go to the first
+        let left = all - shares.iter().sum::<usize>();
+        order.iter().take(left).for_each(|&i| shares[i] += 1);
+        // The largest gives to those that would have none.
+        while let Some(none) = shares.iter().position(|&share| share == 0) {
+            let largest = (0..shares.len()).max_by_key(|&i| shares[i]);
+            match largest.filter(|&i| shares[i] > 1) {
+                Some(largest) => shares[largest] -= 1,
+                None => break,
+            }
+            shares[none] = 1;
+        }
+        shares
     }
 }
 
@@ -194,6 +361,47 @@ pub struct Built {
 }
 
 impl ModelTask {
+    /// Whether there are `[tasks]`, even if it is one, instead of `[data]`.
+    pub fn is_named(&self) -> bool {
+        !self.tasks[0].name.is_empty()
+    }
+
+    /// What is learned from, in a few words.
+    pub fn name(&self) -> String {
+        match self.is_named() {
+            false => self.tasks[0].data.name(),
+            true => {
+                let names: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
+                names.join("+")
+            }
+        }
+    }
+
+    /// The task called `name`; none where there is only `[data]`. Absent: the only one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the key `task` if there is none of that name, or there are several and it is absent.
+    pub fn task(&self, name: Option<&str>) -> Result<&DataTask> {
+        let known = || {
+            let names: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
+            names.join(", ")
+        };
+        match (name, &self.tasks[..]) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(Error::config(
+                "task",
+                format!("missing; give one of {}", known()),
+            )),
+            (Some(_), _) if !self.is_named() => {
+                let what = "the model learned one task, which has no name; leave it out";
+                Err(Error::config("task", what))
+            }
+            (Some(name), tasks) => tasks.iter().find(|task| task.name == name).ok_or_else(|| {
+                Error::config("task", format!("no task {name:?}; known: {}", known()))
+            }),
+        }
+    }
+
     /// The kind of model, such as `cnn`.
     pub fn kind(&self) -> &str {
         self.model["kind"].as_str().unwrap_or("model")
@@ -207,14 +415,34 @@ impl ModelTask {
         steps: &mut EnvSteps,
         seed: u64,
     ) -> Result<EnvSteps> {
-        self.data.source.check()?;
+        for task in &self.tasks {
+            task.data.source.check().map_err(|e| task.at(e))?;
+        }
         let mut training = self.training()?;
+        if self.is_named() {
+            let mix = *training.mix.get_or_insert_default();
+            let tasks = self.tasks.len();
+            if training.batch_size < tasks {
+                let what = format!(
+                    "{} samples are less than one of each task; give {tasks} or more",
+                    training.batch_size
+                );
+                return Err(Error::config("training.batch_size", what));
+            }
+            training.mix = Some(mix);
+        } else if training.mix.is_some() {
+            let what = "shares a batch out among several tasks, and there is one; leave it out";
+            return Err(Error::config("training.mix", what));
+        }
         check_range("training.threads", training.threads, 1..=1024)?;
         let mut every = 0;
         if let Some(epochs) = epochs {
             check_range("epochs", epochs, 1e-3..=1e6)?;
-            let parts = self.data.open(seed)?;
-            let epoch = parts.train.len() as f64;
+            let mut epoch = 0.0;
+            for task in &self.tasks {
+                let parts = task.data.open(seed).map_err(|e| task.at(e))?;
+                epoch += parts.train.len() as f64;
+            }
             *steps = (epochs * epoch).ceil() as EnvSteps;
             // Few evaluations of many epochs: each takes a pass through what was kept back.
             every = (epoch * (epochs / 100.0).ceil()) as EnvSteps;
@@ -251,43 +479,57 @@ impl ModelTask {
         let training = self.training()?;
         #[cfg(feature = "torch")]
         thorndike_nets::use_threads(training.threads.max(1));
-        let parts = self.data.open(seed)?;
-        let config = FitConfig {
-            batches: LoaderConfig {
-                batch_size: training.batch_size,
-                mosaic: self.data.mosaic.clone(),
-                length_buckets: training.length_buckets,
-                augment: self.data.augment.clone(),
-                mixup: self.data.mixup.clone(),
-                workers: self.data.workers,
-                ..LoaderConfig::default()
-            },
-            early_stopping: training.early_stopping,
+        let parts: Vec<Parts> = self
+            .tasks
+            .iter()
+            .map(|task| task.data.open(seed).map_err(|e| task.at(e)))
+            .collect::<Result<_>>()?;
+        let sizes: Vec<usize> = parts.iter().map(|parts| parts.train.len()).collect();
+        let shares = match training.mix {
+            Some(mix) => mix.shares(training.batch_size, &sizes),
+            None => vec![training.batch_size],
         };
         let seeds = Seeds::new(seed);
         let (learner, model) = models::make(
             &self.model,
             &training.learning,
-            &*parts.train,
+            &self.tasks,
+            &parts,
             seeds,
             device,
         )?;
-        let samples = [parts.train.len(), parts.validation.len()];
-        let mut notes = parts.train.notes();
-        // Parts of one file say the same.
-        notes.extend(parts.validation.notes());
-        notes.dedup();
-        let fitter = Fitter::new(
-            learner,
-            parts.train,
-            parts.validation,
-            &config,
-            seeds,
-            log_every,
-        )
-        .map_err(|e| e.under("training"))?;
+        let mut notes = Vec::new();
+        for parts in &parts {
+            let mut own = parts.train.notes();
+            // Parts of one file say the same.
+            own.extend(parts.validation.notes());
+            own.dedup();
+            notes.append(&mut own);
+        }
+        let sum = |of: fn(&Parts) -> usize| parts.iter().map(of).sum();
+        let samples = [
+            sum(|parts| parts.train.len()),
+            sum(|parts| parts.validation.len()),
+        ];
+        let tasks = self.tasks.iter().zip(parts).zip(shares);
+        let tasks = tasks.map(|((task, parts), batch_size)| TaskData {
+            name: task.name.clone(),
+            train: parts.train,
+            validation: parts.validation,
+            batches: LoaderConfig {
+                batch_size,
+                mosaic: task.data.mosaic.clone(),
+                length_buckets: training.length_buckets,
+                augment: task.data.augment.clone(),
+                mixup: task.data.mixup.clone(),
+                workers: task.data.workers,
+                ..LoaderConfig::default()
+            },
+        });
+        let early_stopping = training.early_stopping;
+        let fitter = Fitter::of_tasks(learner, tasks.collect(), early_stopping, seeds, log_every);
         Ok(Built {
-            fitter,
+            fitter: fitter.map_err(|e| e.under("training"))?,
             model,
             samples,
             notes,
@@ -295,18 +537,32 @@ impl ModelTask {
     }
 }
 
+/// What is learned of samples of `info`.
+fn learned(info: &Info) -> String {
+    let names = info.task.names();
+    match &info.task {
+        Task::Classes { .. } => format!("{} classes", names.len()),
+        Task::Positions { .. } => format!("{} classes of each position", names.len()),
+        Task::Numbers { .. } => format!("{} numbers", names.len()),
+        Task::Boxes { .. } => format!("boxes of {} classes", names.len()),
+        Task::Span { .. } => "where answers start and end".to_owned(),
+        Task::Masked { .. } => "masked words and next sentences".to_owned(),
+    }
+}
+
 impl Built {
     /// What the model reads and learns, and of how many samples.
     pub fn describe(&self) -> String {
         let info = &self.model.info;
-        let names = info.task.names();
-        let learned = match &info.task {
-            Task::Classes { .. } => format!("{} classes", names.len()),
-            Task::Positions { .. } => format!("{} classes of each position", names.len()),
-            Task::Numbers { .. } => format!("{} numbers", names.len()),
-            Task::Boxes { .. } => format!("boxes of {} classes", names.len()),
-            Task::Span { .. } => "where answers start and end".to_owned(),
-            Task::Masked { .. } => "masked words and next sentences".to_owned(),
+        let learned = match self.model.tasks.is_empty() {
+            true => learned(info),
+            false => {
+                let each = self.model.tasks.iter();
+                let each: Vec<String> = each
+                    .map(|(name, info)| format!("{name}: {}", learned(info)))
+                    .collect();
+                each.join(", ")
+            }
         };
         let shape: Vec<String> = info.space.shape().iter().map(usize::to_string).collect();
         let inputs = match info.scalar {
@@ -349,7 +605,10 @@ pub mod with_torch {
     use thorndike_data::{Learner, Moments};
     pub use thorndike_nets::ModelFile as Description;
     use thorndike_nets::models::{BertConfig, Perceptron, PerceptronConfig};
-    use thorndike_nets::{ExtractorConfig, Known, LearningConfig, Network};
+    use thorndike_nets::{
+        ExtractorConfig, HeadTask, Known, LearningConfig, MultiNetwork, Network, Weighting,
+        shared_input,
+    };
 
     /// Samples that mean and deviation of the inputs are taken from, at most.
     const MOMENTS_OF: usize = 10_000;
@@ -429,34 +688,61 @@ pub mod with_torch {
         true
     }
 
-    /// Builds `model` for samples such as those of `train`.
+    /// Builds `model` for `tasks`, whose samples are `parts`.
     pub(super) fn make(
         model: &Value,
         learning: &Value,
-        train: &dyn DataSet,
+        tasks: &[DataTask],
+        parts: &[Parts],
         seeds: Seeds,
         device: Device,
     ) -> Result<(Box<dyn Learner>, Description)> {
-        let info = train.info();
         let wrong = |what| Error::config("training", what);
+        let info = parts[0].train.info();
+        let named = !tasks[0].name.is_empty();
+        let infos: Vec<(String, &Info)> = tasks
+            .iter()
+            .zip(parts)
+            .map(|(task, parts)| (task.name.clone(), parts.train.info()))
+            .collect();
+        if named {
+            // Before features of inputs are put together.
+            shared_input(&infos)?;
+        }
         let normalize = learning["normalize"] != false && info.scalar != thorndike_core::Kind::I32;
+        let moments = |parts: &Parts| {
+            let moments = Moments::of(&*parts.train, MOMENTS_OF)?;
+            Ok((parts.train.len(), moments))
+        };
         let known = Known {
-            moments: match normalize {
-                true => Some(Moments::of(train, MOMENTS_OF)?),
-                false => None,
+            moments: match (normalize, parts) {
+                (false, _) => None,
+                (true, [only]) => Some(moments(only)?.1),
+                (true, all) => {
+                    let all = all.iter().map(moments).collect::<Result<Vec<_>>>()?;
+                    Some(Moments::of_all(&all))
+                }
             },
-            counts: match learning["class_weights"] == "balanced" {
-                true => counts(train)?,
-                false => Vec::new(),
-            },
+            counts: Vec::new(),
+        };
+        let counted = learning["class_weights"] == "balanced";
+        let counts = |parts: &Parts| match counted {
+            true => counts(&*parts.train),
+            false => Ok(Vec::new()),
         };
         let mut description = Description {
             extractor: None,
             perceptron: None,
             info: info.clone(),
             normalize,
+            tasks: Vec::new(),
+            weighting: Weighting::Fixed,
         };
         let learner: Box<dyn Learner> = match Model::read(model)? {
+            Model::Perceptron(_) if named => {
+                let what = "a perceptron has no features that tasks could share; give \"mlp\"";
+                return Err(Error::config("model.kind", what));
+            }
             Model::Perceptron(config) => {
                 let built = Perceptron::new(&config, info, &known);
                 description.perceptron = Some(config);
@@ -464,11 +750,47 @@ pub mod with_torch {
             }
             Model::Network(extractor) => {
                 let config: LearningConfig = read(learning.clone(), "").map_err(wrong)?;
-                config.check(&info.task).map_err(|e| e.under("training"))?;
-                let network = Network::new(&extractor, &config, info, &known, seeds, device)?;
-                let settled = extractor.settled().map_err(|e| e.under("model"))?;
+                let learner: Box<dyn Learner> = if named {
+                    let all = tasks.iter().zip(parts);
+                    let heads = all.map(|(task, parts)| {
+                        Ok(HeadTask {
+                            name: task.name.clone(),
+                            info: parts.train.info().clone(),
+                            weight: task.weight,
+                            counts: counts(parts)?,
+                        })
+                    });
+                    let heads = heads.collect::<Result<Vec<_>>>()?;
+                    description.info = Info {
+                        space: shared_input(&infos)?.space,
+                        ..info.clone()
+                    };
+                    description.tasks = heads
+                        .iter()
+                        .map(|head| (head.name.clone(), head.info.clone()))
+                        .collect();
+                    description.weighting = config.weighting;
+                    let built =
+                        MultiNetwork::new(&extractor, &config, &heads, &known, seeds, device);
+                    Box::new(built?)
+                } else {
+                    config.check(&info.task).map_err(|e| e.under("training"))?;
+                    let known = Known {
+                        counts: counts(&parts[0])?,
+                        ..known
+                    };
+                    Box::new(Network::new(
+                        &extractor, &config, info, &known, seeds, device,
+                    )?)
+                };
+                let settled = match &extractor {
+                    ExtractorConfig::Pretrained(pretrained) => pretrained.settled(),
+                    other => other.settled().map(|settled| (settled, normalize)),
+                };
+                let (settled, normalize) = settled.map_err(|e| e.under("model"))?;
                 description.extractor = Some(settled);
-                Box::new(network)
+                description.normalize = normalize;
+                learner
             }
         };
         Ok((learner, description))
@@ -521,7 +843,35 @@ pub mod with_torch {
                 };
                 Box::new(Perceptron::new(&config, &description.info, &known)?)
             }
-            Some(extractor) => Box::new(network_again(extractor, description, device)?),
+            Some(extractor) if description.tasks.is_empty() => {
+                Box::new(network_again(extractor, description, device)?)
+            }
+            Some(extractor) => {
+                let moments = description
+                    .normalize
+                    .then(|| Moments::none(&description.info));
+                let known = Known {
+                    moments,
+                    counts: Vec::new(),
+                };
+                let each = description.tasks.iter();
+                let heads: Vec<HeadTask> = each
+                    .map(|(name, info)| HeadTask {
+                        name: name.clone(),
+                        info: info.clone(),
+                        weight: 1.0,
+                        counts: Vec::new(),
+                    })
+                    .collect();
+                let learning = LearningConfig {
+                    weighting: description.weighting,
+                    ..LearningConfig::default()
+                };
+                let seeds = Seeds::new(0);
+                Box::new(MultiNetwork::new(
+                    extractor, &learning, &heads, &known, seeds, device,
+                )?)
+            }
         })
     }
 
@@ -555,12 +905,13 @@ pub mod with_torch {
 #[cfg(not(feature = "torch"))]
 pub mod without_torch {
     use super::*;
-    use thorndike_data::{Info, Learner};
+    use thorndike_data::Learner;
 
     /// What travels with the weights; nothing here.
     #[derive(Clone, Debug)]
     pub struct Description {
         pub(crate) info: Info,
+        pub(crate) tasks: Vec<(String, Info)>,
     }
 
     impl Description {
@@ -585,10 +936,27 @@ pub mod without_torch {
     pub(super) fn make(
         _: &Value,
         _: &Value,
-        _: &dyn DataSet,
+        _: &[DataTask],
+        _: &[Parts],
         _: Seeds,
         _: Device,
     ) -> Result<(Box<dyn Learner>, Description)> {
         missing()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_shared_out_by_size_or_evenly() {
+        let proportional = |all, sizes: &[usize]| Mix::Proportional.shares(all, sizes);
+        assert_eq!(proportional(64, &[3_000, 1_000]), [48, 16]);
+        assert_eq!(proportional(10, &[1, 1, 1]), [4, 3, 3]);
+        assert_eq!(proportional(8, &[1_000_000, 1, 1]), [6, 1, 1]);
+        assert_eq!(proportional(2, &[5, 1]), [1, 1]);
+        assert_eq!(Mix::Even.shares(64, &[3_000, 1_000]), [32, 32]);
+        assert_eq!(Mix::Even.shares(5, &[1, 9]), [3, 2]);
     }
 }

@@ -1,5 +1,6 @@
 //! What [`Fitter`](crate::Fitter) trains.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::path::Path;
 
@@ -18,6 +19,31 @@ pub trait Learner: Send + Debug {
     /// # Errors
     /// [`Diverged`](thorndike_core::Error::Diverged) if the loss is no number any more.
     fn learn(&mut self, batch: &Batch, at: At) -> Result<f64>;
+
+    /// As [`learn`](Self::learn), from a batch of each of several tasks, in their order; `starts` says of each whether nothing
+    /// is carried over. Gives the mean loss of each. A model of one task has no need of its own.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn).
+    fn learn_tasks(&mut self, batches: &[Batch], starts: &[bool], at: At) -> Result<Vec<f64>> {
+        let ([batch], [starts]) = (batches, starts) else {
+            panic!("a model of one task learns from one batch");
+        };
+        let at = At {
+            starts: *starts,
+            ..at
+        };
+        Ok(vec![self.learn(batch, at)?])
+    }
+
+    /// As [`predict`](Self::predict), of the task with that number.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    fn predict_task(&mut self, task: usize, batch: &Batch, starts: bool) -> Result<Prediction> {
+        assert_eq!(task, 0, "a model of one task");
+        self.predict(batch, starts)
+    }
 
     /// What the model says of `batch`. `starts`: nothing is carried over from the batch before; only asked of models of
     /// [consecutive](crate::DataSet::is_consecutive) samples.
@@ -51,7 +77,7 @@ pub trait Learner: Send + Debug {
     fn describe(&self) -> String;
 
     /// Numbers it has to report of its own, such as the mistakes of a perceptron, by name.
-    fn numbers(&self) -> Vec<(&'static str, f64)> {
+    fn numbers(&self) -> Vec<(Cow<'static, str>, f64)> {
         Vec::new()
     }
 }

@@ -31,6 +31,31 @@ impl Moments {
         }
     }
 
+    /// Those of several data sets as of one, each as much as its number of samples.
+    ///
+    /// # Panics
+    /// If there is none, or they differ in their features.
+    pub fn of_all(parts: &[(usize, Self)]) -> Self {
+        let all: usize = parts.iter().map(|(samples, _)| samples).sum();
+        let share = |samples: usize| samples as f64 / all as f64;
+        let features = parts[0].1.mean.len();
+        assert!(
+            parts.iter().all(|(_, part)| part.mean.len() == features),
+            "the same features in all"
+        );
+        let of = |i: usize| {
+            let mean: f64 = parts.iter().map(|(n, part)| share(*n) * part.mean[i]).sum();
+            let squares = |part: &Self| part.deviation[i].powi(2) + part.mean[i].powi(2);
+            let square: f64 = parts
+                .iter()
+                .map(|(n, part)| share(*n) * squares(part))
+                .sum();
+            (mean, (square - mean * mean).max(0.0).sqrt())
+        };
+        let (mean, deviation) = (0..features).map(of).unzip();
+        Self { mean, deviation }
+    }
+
     /// Reads at most `most` samples of `set`, evenly spaced, one time each.
     ///
     /// # Errors
@@ -113,6 +138,21 @@ mod tests {
 
     use super::*;
     use crate::{Sample, Target, Task};
+
+    #[test]
+    fn moments_of_parts_are_those_of_the_whole() {
+        let rows = |values: &[f32]| {
+            let row = |&x: &f32| (Values::F32(vec![x, 2.0 * x]), vec![2]);
+            given(values.iter().map(row).collect())
+        };
+        let values = [1.0, 4.0, -2.0, 8.0, 0.5];
+        let whole = Moments::of(&rows(&values), 10).unwrap();
+        let parts = [&values[..2], &values[2..]]
+            .map(|part| (part.len(), Moments::of(&rows(part), 10).unwrap()));
+        let all = Moments::of_all(&parts);
+        near(&all.mean, &whole.mean);
+        near(&all.deviation, &whole.deviation);
+    }
 
     #[derive(Debug)]
     struct Given(Info, Vec<(Values, Vec<usize>)>);

@@ -11,7 +11,9 @@ use thorndike_core::{
     Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Seeds, Space,
     Transitions,
 };
-use thorndike_nets::{Backend, FeatureExtractor, Optimizer, Scope, find_device, use_threads};
+use thorndike_nets::{
+    AgentFile, Backend, FeatureExtractor, Optimizer, Scope, find_device, use_threads,
+};
 
 use crate::cadence::Cadence;
 use crate::config::{DqnConfig, TargetConfig};
@@ -21,7 +23,7 @@ use crate::loss::{
     Fractions, Sample, categorical_loss, categorical_targets, midpoints, next_values,
     quantile_loss, td_loss, td_targets,
 };
-use crate::network::{Blueprint, BuildExtractor, Passes, QNetwork, build_extractor};
+use crate::network::{Blueprint, BuildExtractor, Passes, QNetwork, build_extractor, handed_on};
 use crate::state_file;
 
 /// Deep Q-learning with replay and a target network.
@@ -47,6 +49,8 @@ pub struct Dqn {
     state: State,
     num_actions: usize,
     room: Room,
+    /// What another agent needs to begin with the extractor; none of one of the caller's own.
+    handed_on: Option<AgentFile>,
 }
 
 /// Counters and generators: what is saved beside weights, optimiser and replay.
@@ -86,7 +90,9 @@ impl Dqn {
     pub fn new(config: &DqnConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         config.check_network_fits(ctx)?;
         let build = build_extractor(&config.extractor, ctx.spec);
-        Self::build(config, ctx, build, Passes::Fast)
+        let mut agent = Self::build(config, ctx, build, Passes::Fast)?;
+        agent.handed_on = Some(handed_on(&config.extractor, ctx.spec)?);
+        Ok(agent)
     }
 
     /// An agent with an extractor of one's own in place of the configured one. `extractor` is called for each of
@@ -161,6 +167,7 @@ impl Dqn {
                 surprise: Vec::new(),
             },
             config: config.clone(),
+            handed_on: None,
         })
     }
 
@@ -385,6 +392,9 @@ impl Agent for Dqn {
         self.target.params().save(&dir.join("target.safetensors"))?;
         self.optimizer.save(&dir.join("optimizer.safetensors"))?;
         self.replay.save(&dir.join("replay.bin"))?;
+        if let Some(handed_on) = &self.handed_on {
+            handed_on.save(dir)?;
+        }
         state_file::write(dir, &self.state)
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use thorndike_core::{Array, EnvSpec, Error, Kind as Scalar, Result, Rng, Space};
 use thorndike_nets::tch::{Device, Kind, Tensor, no_grad_guard};
-use thorndike_nets::{Chain, ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, Scope};
+use thorndike_nets::{
+    AgentFile, Chain, ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, Scope,
+};
 
 use crate::head::{Head, HeadShape};
 use crate::loss::{Fractions, dueling, dueling_gradient};
@@ -31,6 +33,12 @@ pub(crate) fn build_extractor(config: &ExtractorConfig, spec: &EnvSpec) -> Arc<B
         let built = config.build(scope, &inputs(space, &spec));
         built.map_err(|e| e.under("extractor"))
     })
+}
+
+/// What another agent needs to begin with the extractor of `config` for the observations of `spec`.
+pub(crate) fn handed_on(config: &ExtractorConfig, spec: &EnvSpec) -> Result<AgentFile> {
+    let space = spec.observation_space();
+    AgentFile::new(config, &inputs(&space, spec)).map_err(|e| e.under("extractor"))
 }
 
 /// What networks of one agent are built of.

@@ -11,13 +11,15 @@ use thorndike_core::{
     Transitions, check_range,
 };
 use thorndike_nets::models::MlpConfig;
-use thorndike_nets::{AdamConfig, ExtractorConfig, Norm, OptimConfig, Optimizer, find_device};
+use thorndike_nets::{
+    AdamConfig, AgentFile, ExtractorConfig, Norm, OptimConfig, Optimizer, find_device,
+};
 
 use crate::Loss;
 use crate::explore::{Exploration, Explorer};
 use crate::head::{HeadConfig, HeadShape};
 use crate::loss::{Sample, lambda_returns, td_loss};
-use crate::network::{Blueprint, Passes, QNetwork, build_extractor, inputs};
+use crate::network::{Blueprint, Passes, QNetwork, build_extractor, handed_on, inputs};
 use crate::state_file;
 
 /// Settings of [`Pqn`].
@@ -127,6 +129,8 @@ pub struct Pqn {
     rollout: Rollout,
     state: State,
     room: Room,
+    /// What another agent needs to begin with the extractor.
+    handed_on: AgentFile,
 }
 
 /// Counters and generators.
@@ -280,6 +284,7 @@ impl Pqn {
                 d_q: Vec::new(),
                 td_abs: Vec::new(),
             },
+            handed_on: handed_on(&config.extractor, spec)?,
             config: config.clone(),
         })
     }
@@ -431,6 +436,7 @@ impl Agent for Pqn {
             .params()
             .save(&dir.join("weights.safetensors"))?;
         self.optimizer.save(&dir.join("optimizer.safetensors"))?;
+        self.handed_on.save(dir)?;
         let rollout =
             postcard::to_stdvec(&self.rollout).map_err(|e| Error::Backend(Box::new(e)))?;
         let path = dir.join("rollout.bin");

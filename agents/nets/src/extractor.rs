@@ -162,7 +162,7 @@ impl ExtractorConfig {
             Self::UNet(config) => config.size(&shape),
             Self::Impala(config) => config.size(&shape),
             Self::Recurrent(config) => config.size(inputs / frames.max(1) as u64),
-            Self::Pretrained(config) => config.size(space),
+            Self::Pretrained(config) => config.size(reads),
             Self::Rnn(config) => config.size(space, frames),
             Self::Bert(config) => config.size(space),
             Self::BagOfWords(config) => config.size(space),

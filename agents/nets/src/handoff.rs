@@ -10,11 +10,17 @@ use thorndike_core::{Error, Result, Space, check_range, checkpoint};
 use thorndike_data::{Info, Moments, Task};
 use thorndike_words::WordVectors;
 
+use crate::chain::LayerShape;
 use crate::extractor::{Inputs, Read as Reading, SequenceReader};
 use crate::input::float_shape;
-use crate::models::{Bert, BertConfig, PerceptronConfig};
+use crate::models::{Bert, BertConfig, PerceptronConfig, Readout};
 use crate::supervised::WEIGHTS;
-use crate::{ExtractorConfig, FeatureExtractor, Linear, Scope, tensor_file};
+use crate::{ExtractorConfig, FeatureExtractor, Linear, Scope, Weighting, tensor_file};
+
+/// Folder of an agent, below the folder of a checkpoint.
+const AGENT_FOLDER: &str = "agent";
+/// File that says what the extractor of an agent is, beside the agent's weights.
+const EXTRACTOR: &str = "extractor.json";
 
 /// File that says what a trained model is, beside its weights.
 pub const MODEL: &str = "model.json";
@@ -39,6 +45,13 @@ pub struct ModelFile {
     pub info: Info,
     /// Whether its inputs are normalised; the numbers are among its weights.
     pub normalize: bool,
+    /// What it reads and what it learned in each of several tasks, by their names; `info` is that of the first. Its heads are
+    /// called `head.NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<(String, Info)>,
+    /// How its losses were weighed, if that is among its weights.
+    #[serde(default, skip_serializing_if = "Weighting::is_fixed")]
+    pub weighting: Weighting,
 }
 
 impl ModelFile {
@@ -58,15 +71,129 @@ impl ModelFile {
     /// [`Error::Io`], [`Error::Checkpoint`] if it is damaged.
     pub fn load(dir: &Path) -> Result<Self> {
         let path = dir.join(MODEL);
-        let file = File::open(&path).map_err(Error::io(&path))?;
-        let mut text = Vec::new();
-        let read = file.take(MAX_MODEL_BYTES).read_to_end(&mut text);
-        read.map_err(Error::io(&path))?;
-        let model: Self = serde_json::from_slice(&text)
+        let model: Self = serde_json::from_slice(&read_description(&path)?)
             .map_err(|e| Error::checkpoint(&path, format!("is no description of a model: {e}")))?;
         let wrong = |what| Error::checkpoint(&path, format!("describes no model: {what}"));
-        model.info.check().map_err(wrong)?;
+        model.info.check().map_err(&wrong)?;
+        for (_, info) in &model.tasks {
+            info.check().map_err(&wrong)?;
+        }
         Ok(model)
+    }
+}
+
+/// What the extractor of a trained agent is: written beside the agent's weights, so that another agent can begin with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFile {
+    /// Its settings.
+    pub extractor: ExtractorConfig,
+    /// What the agent observed, the frames of a stack together.
+    pub space: Space,
+    /// Frames in an observation.
+    pub frames: usize,
+    /// Words that tokens of an observation stand for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vocabulary: Vec<String>,
+}
+
+impl AgentFile {
+    /// Of an agent whose `extractor` reads `inputs`.
+    ///
+    /// # Errors
+    /// As [`ExtractorConfig::settled`].
+    pub fn new(extractor: &ExtractorConfig, inputs: &Inputs<'_>) -> Result<Self> {
+        Ok(Self {
+            extractor: extractor.settled()?,
+            space: inputs.space.clone(),
+            frames: inputs.frames,
+            vocabulary: inputs.vocabulary.to_vec(),
+        })
+    }
+
+    /// Writes it into the folder of an agent.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(EXTRACTOR);
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::Backend(Box::new(e)))?;
+        fs::write(&path, text).map_err(Error::io(path))
+    }
+
+    /// Reads it from the folder of an agent.
+    fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join(EXTRACTOR);
+        serde_json::from_slice(&read_description(&path)?).map_err(|e| {
+            Error::checkpoint(&path, format!("is no description of an extractor: {e}"))
+        })
+    }
+
+    /// Refuses to read what the agent did not observe.
+    fn check_reads(&self, from: &Path, reads: &Inputs<'_>) -> Result<()> {
+        let wrong = |what: String| Err(Error::config("from", what));
+        let from = from.display();
+        if (&self.space, self.frames) != (reads.space, reads.frames) {
+            return wrong(format!(
+                "the agent in {from} observed {}, and the observations are {}; an agent that observed the same is needed",
+                self.space, reads.space
+            ));
+        }
+        if self.vocabulary != reads.vocabulary {
+            return wrong(format!(
+                "the agent in {from} read other words than there are here; an agent that read the same is needed"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a description, no more than any has.
+fn read_description(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut text = Vec::new();
+    let read = file.take(MAX_MODEL_BYTES).read_to_end(&mut text);
+    read.map_err(Error::io(path))?;
+    Ok(text)
+}
+
+/// Where a trained extractor comes from.
+#[derive(Debug)]
+enum Source {
+    /// A model, and the folder of its checkpoint.
+    Model(PathBuf, Box<ModelFile>),
+    /// An agent, and its folder below that of its checkpoint.
+    Agent(PathBuf, Box<AgentFile>),
+}
+
+impl Source {
+    /// That in `from`: a model if there is one, otherwise an agent.
+    fn find(from: &Path, which: Which) -> Result<Self> {
+        let is_model = from.join(MODEL).is_file();
+        let newest = match from.is_dir() && !is_model {
+            false => None,
+            true if from.join(AGENT_FOLDER).is_dir() => {
+                checkpoint::open(from)?;
+                Some(from.to_owned())
+            }
+            true => latest_of(from, CHECKPOINTS)?,
+        };
+        let agent = newest.map(|newest| newest.join(AGENT_FOLDER));
+        if let Some(agent) = agent.filter(|agent| agent.is_dir()) {
+            if !agent.join(EXTRACTOR).is_file() {
+                let what = format!(
+                    "the agent in {} has no extractor that can be handed on: one of its own, one that stayed as it was, or one \
+                     of an older version; give a dqn or pqn that learned its extractor",
+                    from.display()
+                );
+                return Err(Error::config("from", what));
+            }
+            let file = AgentFile::load(&agent)?;
+            return Ok(Self::Agent(agent, Box::new(file)));
+        }
+        let dir = find_model(from, which)?;
+        let file = ModelFile::load(&dir)?;
+        Ok(Self::Model(dir, Box::new(file)))
     }
 }
 
@@ -214,7 +341,9 @@ pub(crate) fn build_extractor(
     info: &Info,
     moments: &Option<Moments>,
 ) -> Result<Box<dyn FeatureExtractor>> {
-    let normalize = moments.as_ref().map(|moments| {
+    // A trained extractor brings the numbers that it learned with.
+    let is_trained = matches!(extractor, ExtractorConfig::Pretrained(_));
+    let normalize = moments.as_ref().filter(|_| !is_trained).map(|moments| {
         let mut shape = vec![moments.mean.len() as i64];
         if info.space.shape().len() == 3 {
             shape.extend([1, 1]);
@@ -247,10 +376,18 @@ pub(crate) fn build_extractor(
 }
 
 /// Settings of a pretrained extractor.
+///
+/// Its layers are counted from the head: the one that the head reads is the first. They are the stretches of weights whose
+/// names begin alike up to their first number, such as `features.7` or `encoder.layer.3`.
+///
+/// # Reference
+/// Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.3 for gradual
+/// unfreezing (`thaw_every_steps`) and 3.2 for discriminative rates (`layer_decay`). Deviations: both are off unless asked
+/// for; a layer thaws after steps, not epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PretrainedConfig {
-    /// The folder of an experiment that `thorndike fit` left, of one of its seeds, or of a checkpoint.
+    /// The folder of an experiment that `thorndike fit` or `train` left, of one of its seeds, or of a checkpoint.
     pub from: PathBuf,
     /// Which weights of it. Default those that were best on the validation part.
     #[serde(default)]
@@ -258,16 +395,47 @@ pub struct PretrainedConfig {
     /// What an agent gets of it. Default its features.
     #[serde(default)]
     pub layer: Layer,
-    /// Whether its weights stay as they are: `true`, `false`, or until a step, `{ until_step = 10_000 }`. Default true.
+    /// Whether its weights stay as they are: `true`, `false`, until a step, `{ until_step = 10_000 }`, or until they thaw layer
+    /// by layer, `{ thaw_every_steps = 5_000 }`. Default true.
     #[serde(default)]
     pub freeze: Freeze,
     /// Learning rate of its weights when they learn, in proportion to that of all others. Default 1.
     #[serde(default = "one")]
     pub learning_rate_factor: f64,
+    /// How much slower each layer learns than the next one towards the head, the first of them than the head: 2.6 in the
+    /// paper. Default 1, not slower.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub layer_decay: f64,
+    /// Beginnings of the names of layers that are not taken over: they begin as new ones do and learn as the head does, such
+    /// as `["up"]`, the way back of a U-Net that has learned classes of pictures. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fresh: Vec<String>,
+    /// Of a supervised model: whether the head is a new one or the trained one. Default a new one.
+    #[serde(default, skip_serializing_if = "is_new")]
+    pub head: HeadFrom,
 }
 
 fn one() -> f64 {
     1.0
+}
+
+fn is_one(x: &f64) -> bool {
+    *x == 1.0
+}
+
+fn is_new(head: &HeadFrom) -> bool {
+    *head == HeadFrom::New
+}
+
+/// Where the head of a supervised model comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadFrom {
+    /// It is drawn, for whatever is to be learned.
+    #[default]
+    New,
+    /// It is that of the trained model, which has learned the same.
+    Trained,
 }
 
 /// What an agent gets of a model.
@@ -283,14 +451,23 @@ pub enum Layer {
 
 /// Whether pretrained weights stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "give true, false, { until_step = N } or { thaw_every_steps = N }"
+)]
 pub enum Freeze {
     /// For ever, or not at all.
     Always(bool),
     /// Until a step of the run.
     Until {
-        /// Environment steps.
+        /// Environment steps, or samples.
         until_step: u64,
+    },
+    /// Layer by layer: the first from the head learns from one such number of steps on, the second from two.
+    Layers {
+        /// Environment steps, or samples.
+        thaw_every_steps: u64,
     },
 }
 
@@ -301,18 +478,48 @@ impl Default for Freeze {
 }
 
 impl PretrainedConfig {
-    /// The factor of the learning rate of the extractor's weights at `step`.
-    pub fn rate_factor(&self, step: u64) -> f64 {
-        match self.freeze {
-            Freeze::Always(true) => 0.0,
-            Freeze::Until { until_step } if step < until_step => 0.0,
-            _ => self.learning_rate_factor,
+    /// The factor of the learning rate at `step` of the layer `depth`, counted from 1 for the one that the head reads.
+    pub fn rate_factor(&self, step: u64, depth: usize) -> f64 {
+        let thaws = match self.freeze {
+            Freeze::Always(true) => return 0.0,
+            Freeze::Always(false) => 0,
+            Freeze::Until { until_step } => until_step,
+            Freeze::Layers { thaw_every_steps } => thaw_every_steps.saturating_mul(depth as u64),
+        };
+        match step < thaws {
+            true => 0.0,
+            false => {
+                let slower = self
+                    .layer_decay
+                    .powi(i32::try_from(depth).unwrap_or(i32::MAX));
+                self.learning_rate_factor / slower
+            }
         }
     }
 
     /// Whether its weights never change.
     pub fn is_frozen(&self) -> bool {
-        self.freeze == Freeze::Always(true)
+        self.freeze == Freeze::Always(true) && self.fresh.is_empty()
+    }
+
+    /// Whether its weights learn as all others do from the start.
+    pub fn learns_as_all_others(&self) -> bool {
+        self.freeze == Freeze::Always(false)
+            && self.learning_rate_factor == 1.0
+            && self.layer_decay == 1.0
+    }
+
+    /// Whether none of its weights changes at `step`.
+    pub fn is_still(&self, step: u64) -> bool {
+        self.fresh.is_empty() && self.rate_factor(step, 1) == 0.0
+    }
+
+    /// Whether the layer whose name below the extractor begins with `name` is a new one.
+    pub(crate) fn is_fresh(&self, name: &str) -> bool {
+        self.fresh.iter().any(|fresh| {
+            name.strip_prefix(fresh.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
     }
 
     /// Refuses values out of range.
@@ -320,20 +527,25 @@ impl PretrainedConfig {
     /// # Errors
     /// [`Error::Config`] with the key.
     pub fn check(&self) -> Result<()> {
-        check_range(
-            "learning_rate_factor",
-            self.learning_rate_factor,
-            0.0..=100.0,
-        )
+        let factor = self.learning_rate_factor;
+        check_range("learning_rate_factor", factor, 0.0..=100.0)?;
+        check_range("layer_decay", self.layer_decay, 0.01..=100.0)?;
+        if let Freeze::Layers { thaw_every_steps } = self.freeze {
+            check_range("freeze.thaw_every_steps", thaw_every_steps, 1..=1 << 53)?;
+        }
+        Ok(())
     }
 
     /// Weights and features, zeros if there is no such model.
-    pub(crate) fn size(&self, space: &Space) -> (u64, u64) {
+    pub(crate) fn size(&self, reads: &Inputs<'_>) -> (u64, u64) {
         let sized = || {
-            let model = ModelFile::load(&find_model(&self.from, self.weights)?)?;
+            let model = match Source::find(&self.from, self.weights)? {
+                Source::Agent(_, agent) => return Ok(agent.extractor.size(reads)),
+                Source::Model(_, model) => model,
+            };
             let times = match model.extractor {
                 Some(ExtractorConfig::Bert(_)) => 1,
-                _ => self.inputs_in(&model.info.space, space)? as u64,
+                _ => self.inputs_in(&model, reads)? as u64,
             };
             let inputs = Inputs::of(&model.info.space);
             let size = |extractor: ExtractorConfig| extractor.size(&inputs);
@@ -347,6 +559,49 @@ impl PretrainedConfig {
             })
         };
         sized().unwrap_or_default()
+    }
+
+    /// What a model that has this extractor is once it has weights of its own: its settings without `from`, and whether it
+    /// normalises its inputs.
+    ///
+    /// # Errors
+    /// If there is no such model.
+    pub fn settled(&self) -> Result<(ExtractorConfig, bool)> {
+        let itself = (ExtractorConfig::Pretrained(self.clone()), false);
+        Ok(
+            match (self.layer, Source::find(&self.from, self.weights)?) {
+                (Layer::Features, Source::Model(_, model)) => match &model.extractor {
+                    Some(extractor) => (extractor.settled()?, model.normalize),
+                    None => itself,
+                },
+                _ => itself,
+            },
+        )
+    }
+
+    /// Where the trained head lies, for a model that learns `task`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it does not fit, or if nothing would be left to learn.
+    pub(crate) fn trained_head(&self, task: &Task) -> Result<PathBuf> {
+        let wrong = |what: String| Err(Error::config("head", what));
+        let Source::Model(dir, model) = Source::find(&self.from, self.weights)? else {
+            return wrong("an agent has no head for samples; give \"new\"".to_owned());
+        };
+        if model.info.task != *task || !model.tasks.is_empty() || self.layer != Layer::Features {
+            return wrong(format!(
+                "that of {} is for {}, and the data has {}; give \"new\"",
+                self.from.display(),
+                listed(model.info.task.names()),
+                listed(task.names())
+            ));
+        }
+        if self.is_frozen() || self.learning_rate_factor == 0.0 && self.fresh.is_empty() {
+            let what = "nothing is left to learn: extractor and head are the trained ones, and the extractor stays as it is; \
+                        give freeze = false, or head = \"new\"";
+            return Err(Error::config("freeze", what));
+        }
+        Ok(dir.join(WEIGHTS))
     }
 
     /// Declares the model's extractor in `scope`, with its weights, for the observations `reads`.
@@ -364,8 +619,10 @@ impl PretrainedConfig {
         reads: &Inputs<'_>,
     ) -> Result<Box<dyn FeatureExtractor>> {
         self.check()?;
-        let dir = find_model(&self.from, self.weights)?;
-        let model = ModelFile::load(&dir)?;
+        let (dir, model) = match Source::find(&self.from, self.weights)? {
+            Source::Model(dir, model) => (dir, model),
+            Source::Agent(dir, agent) => return self.build_of_agent(scope, reads, &dir, &agent),
+        };
         let Some(extractor) = &model.extractor else {
             let what = format!(
                 "{} is a perceptron, which has no features",
@@ -376,7 +633,18 @@ impl PretrainedConfig {
         let is_text = matches!(extractor, ExtractorConfig::Bert(_));
         let times = match is_text {
             true => 1,
-            false => self.inputs_in(&model.info.space, reads.space)?,
+            false => self.inputs_in(&model, reads)?,
+        };
+        let read_info;
+        let info = match reads_any_size(extractor) && times == 1 {
+            false => &model.info,
+            true => {
+                read_info = Info {
+                    space: reads.space.clone(),
+                    ..model.info.clone()
+                };
+                &read_info
+            }
         };
         let path = dir.join(WEIGHTS);
         // Values do not matter: they are read below.
@@ -390,11 +658,11 @@ impl PretrainedConfig {
                 };
                 Box::new(Bert::new(&config, scope, reads)?)
             }
-            _ => build_extractor(extractor, scope, &model.info, &moments)?,
+            _ => build_extractor(extractor, scope, info, &moments)?,
         };
         let classes = match (self.layer, &model.info.task) {
             (Layer::Features, _) => None,
-            (Layer::Classes, Task::Classes { names }) => {
+            (Layer::Classes, Task::Classes { names }) if model.tasks.is_empty() => {
                 let scope = &mut scope.sub("head");
                 Some(Linear::new(scope, inner.width(), names.len() as i64))
             }
@@ -406,42 +674,113 @@ impl PretrainedConfig {
                 return Err(Error::config("layer", what));
             }
         };
-        let prefix = scope.prefix().to_owned();
-        scope.fill(before, |expected| {
-            let renamed: Vec<(String, &[usize])> = expected
-                .iter()
-                .map(|(name, shape)| {
-                    let own = name.strip_prefix(&prefix).expect("declared below it");
-                    let own = own.strip_prefix('.').unwrap_or(own);
-                    let name = match own.starts_with("head.") {
-                        true => own.to_owned(),
-                        false => format!("extractor.{own}"),
-                    };
-                    (name, *shape)
-                })
-                .collect();
-            let wanted: Vec<(&str, &[usize])> = renamed
-                .iter()
-                .map(|(name, shape)| (name.as_str(), *shape))
-                .collect();
-            let read =
-                tensor_file::read_state_dict(&path, &wanted, &|name| name.starts_with("head."))?;
-            Ok(read.into_iter().map(Some).collect())
-        })?;
+        self.take_over(scope, before, &path)?;
         let inner = Box::new(Settled { inner, classes });
-        if is_text {
+        let same = float_shape(&info.space) == float_shape(reads.space);
+        if is_text || times == 1 && same {
             return Ok(inner);
         }
         Ok(Box::new(Each {
-            shape: float_shape(&model.info.space),
+            shape: float_shape(&info.space),
             times: times as i64,
             inner,
         }))
     }
 
-    /// How many inputs of the model an observation of `space` holds.
-    fn inputs_in(&self, input: &Space, space: &Space) -> Result<usize> {
+    /// As [`build`](Self::build), of an agent.
+    fn build_of_agent(
+        &self,
+        scope: &mut Scope<'_>,
+        reads: &Inputs<'_>,
+        dir: &Path,
+        agent: &AgentFile,
+    ) -> Result<Box<dyn FeatureExtractor>> {
+        agent.check_reads(&self.from, reads)?;
+        if self.layer == Layer::Classes {
+            let what =
+                "\"classes\" needs a model of classes, and there is an agent; use \"features\"";
+            return Err(Error::config("layer", what));
+        }
+        let before = scope.declared();
+        let inner = agent.extractor.build(scope, reads)?;
+        self.take_over(scope, before, &dir.join(WEIGHTS))?;
+        let classes = None;
+        Ok(Box::new(Settled { inner, classes }))
+    }
+
+    /// Reads the weights in `path` of what was declared in `scope` since `before`.
+    fn take_over(&self, scope: &mut Scope<'_>, before: [usize; 2], path: &Path) -> Result<()> {
+        let prefix = scope.prefix().to_owned();
+        scope.fill(before, |expected| {
+            let own = |name: &str| {
+                let own = name.strip_prefix(&prefix).expect("declared below it");
+                own.strip_prefix('.').unwrap_or(own).to_owned()
+            };
+            let own: Vec<String> = expected.iter().map(|(name, _)| own(name)).collect();
+            for fresh in &self.fresh {
+                let found = |name: &String| {
+                    let rest = name.strip_prefix(fresh.as_str());
+                    rest.is_some_and(|rest| rest.starts_with('.'))
+                };
+                if !own.iter().any(found) {
+                    let mut layers: Vec<&str> = own.iter().map(|name| layer_of(name)).collect();
+                    layers.dedup();
+                    let what = format!("there is no layer {fresh:?}; known: {}", layers.join(", "));
+                    return Err(Error::config("fresh", what));
+                }
+            }
+            let renamed: Vec<String> = own
+                .iter()
+                .map(|own| match own.starts_with("head.") {
+                    true => own.clone(),
+                    false => format!("extractor.{own}"),
+                })
+                .collect();
+            let is_read: Vec<bool> = own
+                .iter()
+                .map(|own| !self.is_fresh(layer_of(own)))
+                .collect();
+            let named = renamed.iter().zip(expected).zip(&is_read);
+            let wanted: Vec<(&str, &[usize])> = named
+                .filter(|(_, is_read)| **is_read)
+                .map(|((name, (_, shape)), _)| (name.as_str(), *shape))
+                .collect();
+            let unused = |name: &str| {
+                let own = name.strip_prefix("extractor.");
+                ["head.", "weighting."]
+                    .iter()
+                    .any(|other| name.starts_with(other))
+                    || own.is_some_and(|own| self.is_fresh(layer_of(own)))
+            };
+            let mut read = tensor_file::read_state_dict(path, &wanted, &unused)?.into_iter();
+            let arrays = is_read.iter().map(|is_read| match is_read {
+                true => read.next(),
+                false => None,
+            });
+            Ok(arrays.collect())
+        })
+    }
+
+    /// How many inputs of `model` an observation of `reads` holds.
+    fn inputs_in(&self, model: &ModelFile, reads: &Inputs<'_>) -> Result<usize> {
+        let (input, space) = (&model.info.space, reads.space);
         let (of_model, of_obs) = (float_shape(input), float_shape(space));
+        if let Some(extractor) = &model.extractor
+            && reads_any_size(extractor)
+        {
+            let same = match (input, space) {
+                (Space::Box { .. }, Space::Box { .. }) => {
+                    of_model.len() == 3 && of_obs.len() == 3 && of_model[0] == of_obs[0]
+                }
+                (Space::MultiDiscrete(own), Space::MultiDiscrete(other)) => {
+                    own.first() == other.first() && model.info.vocabulary == reads.vocabulary
+                }
+                _ => false,
+            };
+            if same {
+                return Ok(1);
+            }
+        }
         let (len, all): (i64, i64) = (of_model.iter().product(), of_obs.iter().product());
         let same_scale = match (input, space) {
             // Pixels are divided by their highest value on both sides.
@@ -464,7 +803,40 @@ impl PretrainedConfig {
     }
 }
 
-/// An extractor that is always as in prediction: an agent learns from other observations than the model did, so running
+/// Whether inputs may have another size than those that were learned from: pictures, or sequences of tokens.
+fn reads_any_size(extractor: &ExtractorConfig) -> bool {
+    match extractor {
+        ExtractorConfig::UNet(_) => true,
+        ExtractorConfig::Rnn(config) => config.readout != Readout::All,
+        _ => false,
+    }
+}
+
+/// The layer that a weight called `name` below its extractor belongs to: what its name begins with up to its first number,
+/// or its first part if it has none.
+pub(crate) fn layer_of(name: &str) -> &str {
+    let mut end = 0;
+    for part in name.split('.') {
+        end += part.len();
+        if part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return &name[..end];
+        }
+        end += 1;
+    }
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Names, the first few of many.
+pub(crate) fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    match names.len() > SHOWN {
+        true => format!("{}, .. ({})", shown.join(", "), names.len()),
+        false => shown.join(", "),
+    }
+}
+
+/// An extractor that is always as in prediction: what is learned from is other than what the model learned from, so running
 /// statistics of batch norms stay, and nothing is dropped.
 #[derive(Debug)]
 struct Settled {
@@ -495,6 +867,45 @@ impl FeatureExtractor for Settled {
 
     fn notes(&self) -> Option<String> {
         self.inner.notes()
+    }
+
+    fn pixels(&self, images: &Tensor, _train: bool) -> Option<Tensor> {
+        self.classes
+            .is_none()
+            .then(|| self.inner.pixels(images, false))?
+    }
+
+    fn sequence(&self) -> Option<&dyn SequenceReader> {
+        let reader = self.inner.sequence().filter(|_| self.classes.is_none());
+        reader.map(|_| self as &dyn SequenceReader)
+    }
+
+    fn position_width(&self) -> i64 {
+        self.inner.position_width()
+    }
+
+    fn bert(&self) -> Option<&Bert> {
+        self.inner.bert().filter(|_| self.classes.is_none())
+    }
+
+    fn chain(&self) -> Option<Vec<LayerShape>> {
+        self.inner.chain().filter(|_| self.classes.is_none())
+    }
+}
+
+impl Settled {
+    fn reader(&self) -> &dyn SequenceReader {
+        self.inner.sequence().expect("only asked of a reader")
+    }
+}
+
+impl SequenceReader for Settled {
+    fn read(&self, x: &Tensor, lengths: &[u32], state: Option<&Tensor>, _train: bool) -> Reading {
+        self.reader().read(x, lengths, state, false)
+    }
+
+    fn state_len(&self) -> i64 {
+        self.reader().state_len()
     }
 }
 
@@ -587,6 +998,8 @@ mod tests {
             perceptron: None,
             info,
             normalize: true,
+            tasks: Vec::new(),
+            weighting: Weighting::Fixed,
         };
         let root = dir.join("seed-1").join(BEST);
         checkpoint::write(&root, 6, serde_json::Value::Null, |dir| {
@@ -655,7 +1068,7 @@ mod tests {
             layer: Layer::Classes,
             ..config(dir.path(), "true")
         };
-        assert_eq!(config.size(&image(2)).1, 6);
+        assert_eq!(config.size(&Inputs::of(&image(2))).1, 6);
         let (_, extractor) = built(&config, &image(1)).unwrap();
         let pixels: Vec<u8> = (0..36).map(|x| (x * 91 % 256) as u8).collect();
         let batch = Batch {
@@ -707,5 +1120,208 @@ mod tests {
             let difference = (store.flat() - expected).abs().max().double_value(&[]);
             assert!(difference < 1e-6, "{freeze} {factor}: {difference}");
         }
+    }
+
+    #[test]
+    fn layers_thaw_from_the_head_down_each_slower_than_the_one_before() {
+        let config: PretrainedConfig = serde_json::from_str(
+            r#"{"from": "x", "freeze": {"thaw_every_steps": 10}, "learning_rate_factor": 0.5, "layer_decay": 2.0}"#,
+        )
+        .unwrap();
+        let factors = |step| [1, 2, 3].map(|depth| config.rate_factor(step, depth));
+        assert_eq!(factors(9), [0.0; 3]);
+        assert_eq!(factors(10), [0.25, 0.0, 0.0]);
+        assert_eq!(factors(29), [0.25, 0.125, 0.0]);
+        assert_eq!(factors(30), [0.25, 0.125, 0.0625]);
+        assert!(config.is_still(9) && !config.is_still(10) && !config.is_frozen());
+        assert_eq!(
+            layer_of("encoder.layer.3.attention.self.query.weight"),
+            "encoder.layer.3"
+        );
+        assert_eq!(layer_of("pooler.dense.bias"), "pooler");
+        assert_eq!(layer_of("12.weight"), "12");
+        let wrong =
+            serde_json::from_str::<PretrainedConfig>(r#"{"from": "x", "freeze": {"until": 3}}"#);
+        let said = wrong.unwrap_err().to_string();
+        assert!(
+            said.starts_with("give true, false, { until_step = N }"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn each_layer_moves_as_its_own_rate_says_and_fresh_ones_as_the_head() {
+        let dir = tempfile::tempdir().unwrap();
+        saved(dir.path());
+        // Layers conv.0 and hidden.0 of the convolutional network.
+        for (fresh, step, moved) in [
+            ("[]", 3, [0.0, 0.0]),
+            ("[]", 4, [0.0, 0.5]),
+            ("[]", 8, [0.25, 0.5]),
+            (r#"["hidden"]"#, 3, [0.0, 1.0]),
+            (r#"["hidden"]"#, 4, [0.5, 1.0]),
+        ] {
+            let json = format!(
+                r#"{{"from": {:?}, "freeze": {{"thaw_every_steps": 4}}, "layer_decay": 2.0, "fresh": {fresh}}}"#,
+                dir.path()
+            );
+            let config: PretrainedConfig = serde_json::from_str(&json).unwrap();
+            let (mut store, extractor) = built(&config, &image(1)).unwrap();
+            let layers = store.layers_below("extractor.", layer_of);
+            let names: Vec<&str> = layers.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["conv.0", "hidden.0"]);
+            store.enable_gradients();
+            let before = store.flat().copy();
+            let x = Tensor::ones([2, 1, 6, 6], (Kind::Float, Device::Cpu));
+            extractor.features(&x, true).sum(Kind::Float).backward();
+            let gradient = store.gradient().copy();
+            let sgd = r#"{"kind": "sgd", "learning_rate": 0.5}"#;
+            let mut optimizer =
+                Optimizer::new(&serde_json::from_str(sgd).unwrap(), &store).unwrap();
+            let whole = ExtractorConfig::Pretrained(config);
+            optimizer.step_with(&mut store, &whole, step);
+            let mut start = 0;
+            for ((name, len), share) in layers.iter().zip(moved) {
+                let part = |all: &Tensor| all.narrow(0, start, *len);
+                let expected = part(&before) - part(&gradient) * (0.5 * share);
+                let difference = (part(store.flat()) - expected).abs().max();
+                // One f32 rounding of weights of about 1.
+                assert!(difference.double_value(&[]) < 1e-6, "{fresh} {step} {name}");
+                start += len;
+            }
+        }
+    }
+
+    #[test]
+    fn fresh_layers_are_new_and_have_to_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = saved(dir.path());
+        let config = |fresh: &str| PretrainedConfig {
+            fresh: vec![fresh.to_owned()],
+            ..config(dir.path(), "true")
+        };
+        let (store, _) = built(&config("hidden"), &image(1)).unwrap();
+        let values = |store: &ParamStore, name: &str| {
+            let found = store.tensors().find(|(found, ..)| *found == name);
+            crate::params::to_vec(&found.unwrap().2)
+        };
+        for (name, same) in [
+            ("extractor.conv.0.weight", true),
+            ("extractor.hidden.0.weight", false),
+        ] {
+            let [own, trained] = [&store, network.params()].map(|store| values(store, name));
+            assert_eq!(own == trained, same, "{name}");
+        }
+        let said = built(&config("hiden"), &image(1)).unwrap_err().to_string();
+        assert!(
+            said.starts_with("fresh: there is no layer \"hiden\"; known: conv.0, hidden.0"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_trained_head_needs_its_classes_and_something_to_learn() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = saved(dir.path());
+        let classes = |names: [&str; 3]| Task::Classes {
+            names: names.map(str::to_owned).into(),
+        };
+        let error = |freeze: &str, task: &Task| {
+            let error = config(dir.path(), freeze).trained_head(task);
+            error.unwrap_err().to_string()
+        };
+        let said = error("false", &classes(["a", "b", "d"]));
+        assert!(
+            said.starts_with("head: that of ")
+                && said.contains("is for a, b, c, and the data has a, b, d"),
+            "{said}"
+        );
+        let said = error("true", &classes(["a", "b", "c"]));
+        assert!(
+            said.starts_with("freeze: nothing is left to learn"),
+            "{said}"
+        );
+        // With it, the new network says what the trained one does.
+        let trained = PretrainedConfig {
+            head: HeadFrom::Trained,
+            ..config(dir.path(), "false")
+        };
+        let learning = LearningConfig::default();
+        let extractor = ExtractorConfig::Pretrained(trained);
+        let info = ModelFile::load(&find_model(dir.path(), Which::Best).unwrap())
+            .unwrap()
+            .info;
+        let device = thorndike_core::Device::Cpu;
+        let built = Network::new(
+            &extractor,
+            &learning,
+            &info,
+            &Known::default(),
+            Seeds::new(9),
+            device,
+        );
+        let batch = Batch {
+            samples: vec![0],
+            inputs: Array::from_vec((0..36).map(|x| (x * 91 % 256) as u8).collect(), 36),
+            shape: vec![1, 6, 6],
+            lengths: Vec::new(),
+            targets: Targets::Unknown,
+        };
+        let said = [network, built.unwrap()].map(|mut n| n.predict(&batch, true).unwrap().outputs);
+        assert_eq!(said[0], said[1]);
+    }
+
+    #[test]
+    fn a_frozen_extractor_leaves_its_gradient_out_of_the_norm() {
+        let dir = tempfile::tempdir().unwrap();
+        saved(dir.path());
+        let info = ModelFile::load(&find_model(dir.path(), Which::Best).unwrap())
+            .unwrap()
+            .info;
+        let extractor = ExtractorConfig::Pretrained(config(dir.path(), "true"));
+        let learning = LearningConfig {
+            clip_norm: Some(1e9),
+            ..LearningConfig::default()
+        };
+        let device = thorndike_core::Device::Cpu;
+        let known = Known::default();
+        let mut network =
+            Network::new(&extractor, &learning, &info, &known, Seeds::new(9), device).unwrap();
+        let before = network.params().flat().copy();
+        let batch = Batch {
+            samples: vec![0, 1],
+            inputs: Array::from_vec((0..72).map(|x| (x * 37 % 256) as u8).collect(), 36),
+            shape: vec![1, 6, 6],
+            lengths: Vec::new(),
+            targets: Targets::Classes(Array::from_vec(vec![1, 2], 1)),
+        };
+        let at = At {
+            step: 0,
+            update: 0,
+            starts: true,
+        };
+        network.learn(&batch, at).unwrap();
+        let len: i64 = network
+            .params()
+            .layers_below("extractor.", layer_of)
+            .iter()
+            .map(|l| l.1)
+            .sum();
+        let difference = network.params().flat() - before;
+        assert_eq!(
+            difference.narrow(0, 0, len).abs().max().double_value(&[]),
+            0.0
+        );
+        assert!(difference.abs().max().double_value(&[]) > 0.0);
+        assert_eq!(
+            network
+                .params()
+                .gradient()
+                .narrow(0, 0, len)
+                .abs()
+                .max()
+                .double_value(&[]),
+            0.0
+        );
     }
 }

@@ -9,7 +9,8 @@
 //! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`BagOfWords`](models::BagOfWords), [`Bert`](models::Bert), [`Sentences`](models::Sentences), [`Parts`](models::Parts), [`Perceptron`](models::Perceptron) |
 //! | [`sample_next`] | the next token of a language model |
 //! | [`Network`], [`LearningConfig`] | a network that learns from labelled samples |
-//! | [`PretrainedConfig`], [`ModelFile`], [`Frozen`] | a trained model as the extractor of an agent |
+//! | [`MultiNetwork`], [`Weighting`] | the same with several heads, each for a task of its own |
+//! | [`PretrainedConfig`], [`ModelFile`], [`Frozen`] | a trained model as the extractor of another one or of an agent |
 //! | [`Chain`] | chains of layers without libtorch calls, for speed on the processor |
 //! | [`find_device`], [`use_threads`], [`keep_freed_memory`], [`Backend`] | devices, threads and memory |
 //!
@@ -50,26 +51,33 @@ mod input;
 mod layers;
 mod memory;
 pub mod models;
+mod multi;
 mod optim;
 mod params;
 mod product;
 mod published;
 mod sample;
 mod supervised;
+mod task_head;
 mod tensor_file;
 mod translation;
+mod weighting;
 
 pub use backend::{Backend, find_device, use_threads};
 pub use chain::{Chain, LayerShape, Product};
 pub use extractor::{ExtractorConfig, FeatureExtractor, Inputs, Read, SequenceReader};
 pub use frozen::Frozen;
-pub use handoff::{BEST, Freeze, Layer, MODEL, ModelFile, PretrainedConfig, Which, find_model};
+pub use handoff::{
+    AgentFile, BEST, Freeze, HeadFrom, Layer, MODEL, ModelFile, PretrainedConfig, Which, find_model,
+};
 pub use input::{Input, float_shape};
 pub use layers::{BatchNorm, Conv, ConvShape, Dropout, LayerNorm, Linear, Norm, Window};
 pub use memory::keep_freed_memory;
+pub use multi::{HeadTask, MultiNetwork, shared_input};
 pub use optim::{AdamConfig, OptimConfig, Optimizer, RmsPropConfig, SgdConfig};
 pub use params::{ParamStore, Scope};
 pub use published::export_bert;
 pub use sample::sample_next;
 pub use supervised::{ClassWeights, Known, LearningConfig, Network, WEIGHTS};
 pub use tch;
+pub use weighting::{Weighting, grad_norm_step, uncertainty_loss, weighed_loss};

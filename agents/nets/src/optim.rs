@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 use thorndike_core::{Error, Result, Schedule};
 
+use crate::handoff::layer_of;
 use crate::params::{ParamStore, slice_mut, to_vec};
-use crate::{ExtractorConfig, tensor_file};
+use crate::{ExtractorConfig, PretrainedConfig, tensor_file};
 
 /// Which optimiser, and its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,6 +248,26 @@ pub struct Optimizer {
     moments: Vec<Tensor>,
     /// Room for intermediate results, `[num_parameters]`.
     scratch: Tensor,
+    /// Layers of a pretrained extractor, in order of declaration; empty until they are asked for.
+    layers: Vec<RateLayer>,
+}
+
+/// A layer with a learning rate of its own.
+#[derive(Clone, Copy, Debug)]
+struct RateLayer {
+    /// Weights.
+    len: i64,
+    /// Which it is from the head, counted from 1; 0 if it is a fresh one, which learns as all others do.
+    depth: usize,
+}
+
+impl RateLayer {
+    fn rate_factor(self, pretrained: &PretrainedConfig, step: u64) -> f64 {
+        match self.depth {
+            0 => 1.0,
+            depth => pretrained.rate_factor(step, depth),
+        }
+    }
 }
 
 impl Optimizer {
@@ -262,6 +283,7 @@ impl Optimizer {
             updates: 0,
             moments: config.moments().iter().map(zeros).collect(),
             scratch: params.flat().zeros_like(),
+            layers: Vec::new(),
         })
     }
 
@@ -343,28 +365,77 @@ impl Optimizer {
     }
 
     /// As [`step`](Self::step), but the weights of a [pretrained](crate::PretrainedConfig) extractor, if this is or has one, go only as far as
-    /// its settings let them at `step`.
+    /// its settings let them at `step`, layer by layer.
     ///
     /// # Panics
     /// As [`step`](Self::step).
     pub fn step_with(&mut self, params: &mut ParamStore, extractor: &ExtractorConfig, step: u64) {
-        let (factor, prefix) = match extractor.pretrained() {
-            Some((pretrained, prefix)) => (pretrained.rate_factor(step), prefix),
-            None => (1.0, ""),
+        let Some((pretrained, prefix)) = extractor.pretrained() else {
+            return self.step(params, step);
         };
-        if factor == 1.0 {
+        if pretrained.learns_as_all_others() {
             return self.step(params, step);
         }
-        let len = params.len_below(prefix) as i64;
+        self.find_layers(params, pretrained, prefix);
+        let len = self.layers.iter().map(|layer| layer.len).sum();
         let before = params.flat().narrow(0, 0, len).copy();
         self.step(params, step);
         let (weights, _) = params.flat_and_gradient_mut();
-        let mut weights = weights.narrow(0, 0, len);
-        if factor == 0.0 {
-            weights.copy_(&before);
-        } else {
-            let gone = before.lerp(&weights, factor);
-            weights.copy_(&gone);
+        let mut start = 0;
+        for layer in &self.layers {
+            let factor = layer.rate_factor(pretrained, step);
+            if factor != 1.0 {
+                let before = before.narrow(0, start, layer.len);
+                let mut weights = weights.narrow(0, start, layer.len);
+                if factor == 0.0 {
+                    weights.copy_(&before);
+                } else {
+                    let gone = before.lerp(&weights, factor);
+                    weights.copy_(&gone);
+                }
+            }
+            start += layer.len;
+        }
+    }
+
+    /// Sets the gradient of those weights to zero that [`step_with`](Self::step_with) would not change at `step`, so that a
+    /// norm is one of what learns, and moments are not of what does not.
+    pub(crate) fn drop_frozen_gradient(
+        &mut self,
+        params: &mut ParamStore,
+        extractor: &ExtractorConfig,
+        step: u64,
+    ) {
+        let Some((pretrained, prefix)) = extractor.pretrained() else {
+            return;
+        };
+        self.find_layers(params, pretrained, prefix);
+        let (_, gradient) = params.flat_and_gradient_mut();
+        let mut start = 0;
+        for layer in &self.layers {
+            if layer.rate_factor(pretrained, step) == 0.0 {
+                let _ = gradient.narrow(0, start, layer.len).zero_();
+            }
+            start += layer.len;
+        }
+    }
+
+    /// Finds the layers of a pretrained extractor, once.
+    fn find_layers(&mut self, params: &ParamStore, pretrained: &PretrainedConfig, prefix: &str) {
+        if !self.layers.is_empty() {
+            return;
+        }
+        let layers = params.layers_below(prefix, layer_of).into_iter();
+        self.layers = layers
+            .map(|(name, len)| RateLayer {
+                len,
+                depth: usize::from(!pretrained.is_fresh(&name)),
+            })
+            .collect();
+        let mut depth = 0;
+        for layer in self.layers.iter_mut().rev() {
+            depth += layer.depth;
+            layer.depth *= depth;
         }
     }
 

@@ -156,16 +156,37 @@ impl ParamStore {
         self.variables.iter().map(|e| e.len() as usize).sum()
     }
 
-    /// Number of trainable weights in variables whose names begin with `prefix`, which have to be declared first.
+    /// The layers of trainable weights below `prefix`, which have to be declared first: what `layer` makes of the rest of
+    /// their names, and their number; neighbours of one layer joined.
     ///
     /// # Panics
     /// If another variable is declared before one of them.
-    pub fn len_below(&self, prefix: &str) -> usize {
-        let below = |entry: &&Entry| entry.name.starts_with(prefix);
-        let first = self.variables.iter().take_while(below);
-        let all = self.variables.iter().filter(below).count();
-        assert_eq!(first.clone().count(), all, "{prefix} is not declared first");
-        first.map(|entry| entry.len() as usize).sum()
+    pub(crate) fn layers_below(
+        &self,
+        prefix: &str,
+        layer: impl Fn(&str) -> &str,
+    ) -> Vec<(String, i64)> {
+        let mut layers = Vec::<(String, i64)>::new();
+        let mut is_behind = false;
+        for entry in &self.variables {
+            let Some(own) = entry.name.strip_prefix(prefix) else {
+                is_behind = true;
+                continue;
+            };
+            assert!(!is_behind, "{prefix} is not declared first");
+            match layers.last_mut() {
+                Some((last, len)) if last == layer(own) => *len += entry.len(),
+                _ => layers.push((layer(own).to_owned(), entry.len())),
+            }
+        }
+        layers
+    }
+
+    /// The last variable whose name begins with `prefix` and that is no vector.
+    pub(crate) fn last_matrix_below(&self, prefix: &str) -> Option<Tensor> {
+        let matrix = |entry: &&Entry| entry.shape.len() > 1 && entry.name.starts_with(prefix);
+        let last = self.variables.iter().rfind(matrix)?;
+        Some(last.tensor.shallow_clone())
     }
 
     /// Start and length in [`flat`](Self::flat) of the variables that are no vectors, neighbours joined.

@@ -4,23 +4,23 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Reduction, Tensor};
-use thorndike_core::{Array, Device, Error, Kind as Scalar, Result, Seeds, check_range};
-use thorndike_data::{At, Batch, IGNORED, Info, Learner, Moments, Prediction, Targets, Task};
+use tch::Tensor;
+use thorndike_core::{Device, Error, Result, Seeds, check_range};
+use thorndike_data::{At, Batch, Info, Learner, Moments, Prediction, Task};
 
 use crate::handoff::build_extractor;
-use crate::input::bytes_over;
-use crate::models::{Bert, LanguageHead, Readout};
+use crate::models::Readout;
 use crate::params::to_vec;
+use crate::task_head::TaskHead;
 use crate::{
-    Dropout, ExtractorConfig, FeatureExtractor, Linear, OptimConfig, Optimizer, ParamStore, Read,
-    Scope, SequenceReader, find_device,
+    ExtractorConfig, FeatureExtractor, HeadFrom, OptimConfig, Optimizer, ParamStore, Scope,
+    SequenceReader, Weighting, find_device, tensor_file,
 };
 
 /// File of the weights, below the folder of a checkpoint.
 pub const WEIGHTS: &str = "weights.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const CARRIED: &str = "carried.json";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
+pub(crate) const CARRIED: &str = "carried.json";
 const GRADIENT: &str = "gradient.safetensors";
 
 /// How a network learns from labelled samples.
@@ -42,6 +42,9 @@ pub struct LearningConfig {
     pub label_smoothing: f64,
     /// How much each class counts in the loss. Default all alike.
     pub class_weights: ClassWeights,
+    /// How the losses of several tasks are weighed against each other. Default as the tasks say.
+    #[serde(skip_serializing_if = "Weighting::is_fixed")]
+    pub weighting: Weighting,
     /// Whether inputs are brought to mean 0 and deviation 1, feature by feature or channel by channel, as they are in the
     /// training part. Default true. The numbers are part of the model.
     pub normalize: bool,
@@ -56,6 +59,7 @@ impl Default for LearningConfig {
             head_dropout: 0.0,
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
+            weighting: Weighting::Fixed,
             normalize: true,
         }
     }
@@ -81,6 +85,15 @@ impl LearningConfig {
     /// # Errors
     /// [`Error::Config`] with the key and what is accepted.
     pub fn check(&self, task: &Task) -> Result<()> {
+        if !self.weighting.is_fixed() {
+            let what = "weighs several tasks against each other, and there is one; leave it out";
+            return Err(Error::config("weighting", what));
+        }
+        self.check_of(task)
+    }
+
+    /// As [`check`](Self::check), for one of several tasks.
+    pub(crate) fn check_of(&self, task: &Task) -> Result<()> {
         self.optimizer.check().map_err(|e| e.under("optimizer"))?;
         if let Some(norm) = self.clip_norm
             && !(norm > 0.0 && norm.is_finite())
@@ -120,26 +133,6 @@ impl LearningConfig {
     }
 }
 
-/// What lies behind an extractor.
-#[derive(Debug)]
-enum Head {
-    /// A linear map of each row of features.
-    Linear(Linear),
-    /// Masked words and next sentences.
-    Language(LanguageHead),
-}
-
-/// Where the rows come from that the head reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rows {
-    /// One of each sample.
-    Samples,
-    /// One of each step of a sequence.
-    Steps,
-    /// One of each pixel.
-    Pixels,
-}
-
 /// What of the training part a model has to know before it learns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
@@ -154,28 +147,14 @@ pub struct Known {
 pub struct Network {
     params: ParamStore,
     extractor: Box<dyn FeatureExtractor>,
-    head: Head,
-    dropout: Dropout,
-    rows: Rows,
+    head: TaskHead,
     /// What says how far the extractor's weights go in an update.
     config: ExtractorConfig,
     learning: LearningConfig,
     optimizer: Optimizer,
-    /// `[classes]`, if they do not all count alike.
-    weights: Option<Tensor>,
-    /// State of the lanes while learning, of consecutive samples.
-    carried: Option<Tensor>,
-    /// The same while predicting.
-    carried_in_prediction: Option<Tensor>,
     /// The gradient holds that of batches of an update to come.
     pending: bool,
-    outputs: i64,
-    task: Task,
     what: String,
-    /// Shape of one input that it was built for.
-    shape: Vec<usize>,
-    /// Whether it reads sequences of that length only.
-    whole: bool,
 }
 
 impl Network {
@@ -197,102 +176,34 @@ impl Network {
                 "objects with boxes are found by a detector, not by an extractor with a head";
             return Err(Error::Unsupported(what.to_owned()));
         }
-        let names = info.task.names();
-        let outputs = names.len() as i64;
         let device = find_device(device)?;
+        let whole = reads_whole_sequences(extractor)?;
         let build = |scope: &mut Scope<'_>| {
             let built =
                 build_extractor(extractor, &mut scope.sub("extractor"), info, &known.moments)?;
-            let width = match info.task {
-                Task::Positions { .. } | Task::Span { .. } => built.position_width(),
-                _ => built.width(),
-            };
+            let before = scope.declared();
             let scope = &mut scope.sub("head");
-            let head = match (&info.task, built.bert()) {
-                (Task::Masked { .. }, Some(bert)) => {
-                    Head::Language(LanguageHead::new(scope, bert)?)
-                }
-                (Task::Masked { .. }, None) => {
-                    let what = "masked words are learned by an encoder of text; use \"bert\"";
-                    return Err(Error::config("model.kind", what));
-                }
-                _ => Head::Linear(Linear::new(scope, width, outputs)),
-            };
-            let dropout = Dropout::new(scope, learning.head_dropout);
-            Ok((built, head, dropout))
+            let at = (device, whole);
+            let head = TaskHead::new(scope, &*built, info, learning, &known.counts, at)?;
+            take_over_head(extractor, scope, before, &info.task).map_err(|e| e.under("model"))?;
+            Ok((built, head))
         };
-        let (mut params, (extractor_built, head, dropout)) =
+        let (mut params, (extractor_built, head)) =
             ParamStore::build(device, seeds.stream("agent/init", 0), build)?;
         params.enable_gradients();
-        let rows = match &info.task {
-            Task::Positions { .. } | Task::Span { .. } if extractor_built.sequence().is_some() => {
-                Rows::Steps
-            }
-            Task::Positions { .. } | Task::Span { .. } => Rows::Pixels,
-            _ => Rows::Samples,
-        };
-        let weights = class_weights(&learning.class_weights, &known.counts)
-            .map(|weights| Tensor::from_slice(&weights).to_device(device));
-        let what = format!(
-            "{} weights on {}",
-            params.num_parameters(),
-            match device {
-                tch::Device::Cpu => "the processor".to_owned(),
-                tch::Device::Cuda(n) => format!("cuda:{n}"),
-                other => format!("{other:?}"),
-            }
-        );
-        let mut network = Self {
+        let network = Self {
             optimizer: Optimizer::new(&learning.optimizer, &params)
                 .map_err(|e| e.under("optimizer"))?,
+            what: describe(&params),
             params,
             extractor: extractor_built,
             head,
-            dropout,
-            rows,
             config: extractor.clone(),
             learning: learning.clone(),
-            weights,
-            carried: None,
-            carried_in_prediction: None,
             pending: false,
-            outputs,
-            task: info.task.clone(),
-            what,
-            shape: info.space.shape(),
-            whole: matches!(extractor, ExtractorConfig::Rnn(c) if c.readout == Readout::All),
         };
-        network.try_out(info)?;
+        network.head.try_out(&*network.extractor, info)?;
         Ok(network)
-    }
-
-    /// One pass of one sample: what does not fit is found before anything is learned.
-    fn try_out(&mut self, info: &Info) -> Result<()> {
-        let shape = info.space.shape();
-        let inputs = Array::zeros_of(info.scalar, 1, shape.iter().product());
-        let batch = Batch {
-            samples: vec![0],
-            inputs,
-            shape,
-            lengths: Vec::new(),
-            targets: Targets::Unknown,
-        };
-        let _guard = tch::no_grad_guard();
-        if let Head::Language(head) = &self.head {
-            return self.masked(head, &batch, false).map(|_| ());
-        }
-        let tried = self.logits(&batch, false, &mut None)?;
-        let rows = match self.rows {
-            Rows::Samples => 1,
-            Rows::Steps => batch.shape[0],
-            Rows::Pixels => batch.shape[1..].iter().product(),
-        };
-        let expected = [rows as i64, self.outputs];
-        if tried.size() != expected {
-            let what = format!("gives {:?} where {expected:?} is needed", tried.size());
-            return Err(Error::config("model", what));
-        }
-        Ok(())
     }
 
     /// The weights.
@@ -304,188 +215,53 @@ impl Network {
     pub fn extractor(&self) -> &dyn FeatureExtractor {
         &*self.extractor
     }
+}
 
-    /// Refuses a batch of a shape that the extractor does not read.
-    fn check_shape(&self, batch: &Batch) -> Result<()> {
-        let any_length = self.extractor.sequence().is_some() && !self.whole;
-        let any_size = self.rows == Rows::Pixels;
-        if batch.shape != self.shape && !any_size && !any_length {
-            let what = format!(
-                "this model reads inputs of shape {:?}, and there are some of {:?}; use a model that reads any size, such \
-                 as \"u-net\" for images or \"rnn\" without readout \"all\" for sequences, or bring them to one size",
-                self.shape, batch.shape
-            );
-            return Err(Error::config("model.kind", what));
+/// A line about the weights, for people.
+pub(crate) fn describe(params: &ParamStore) -> String {
+    format!(
+        "{} weights on {}",
+        params.num_parameters(),
+        match params.device() {
+            tch::Device::Cpu => "the processor".to_owned(),
+            tch::Device::Cuda(n) => format!("cuda:{n}"),
+            other => format!("{other:?}"),
         }
-        Ok(())
-    }
+    )
+}
 
-    /// `[rows, outputs]`.
-    fn logits(&self, batch: &Batch, train: bool, carried: &mut Option<Tensor>) -> Result<Tensor> {
-        self.check_shape(batch)?;
-        let x = inputs(batch, self.params.device());
-        let features = match (self.rows, self.extractor.sequence()) {
-            (Rows::Samples, None) => self.extractor.features(&x, train),
-            (Rows::Samples, Some(reader)) => reader.read(&x, &batch.lengths, None, train).features,
-            (Rows::Steps, Some(reader)) => {
-                let read = reader.read(&x, &batch.lengths, carried.as_ref(), train);
-                *carried = (reader.state_len() > 0).then(|| read.state.detach());
-                read.steps.flatten(0, 1) // [batch * time, width]
-            }
-            _ => {
-                let Some(pixels) = self.extractor.pixels(&x, train) else {
-                    return Err(Error::config(
-                        "model.kind",
-                        "this model gives one row of features for each sample, and the data has a class for each \
-                         position; use \"u-net\" for images, \"rnn\" for sequences",
-                    ));
-                };
-                let width = pixels.size()[1];
-                pixels.permute([0, 2, 3, 1]).reshape([-1, width])
-            }
-        };
-        let Head::Linear(head) = &self.head else {
-            unreachable!("masked words have a way of their own");
-        };
-        Ok(head.forward(&self.dropout.forward(&features, train)))
-    }
+/// Whether `extractor` reads sequences of one length only.
+pub(crate) fn reads_whole_sequences(extractor: &ExtractorConfig) -> Result<bool> {
+    Ok(match extractor {
+        ExtractorConfig::Rnn(config) => config.readout == Readout::All,
+        ExtractorConfig::Pretrained(config) => match config.settled() {
+            Ok((ExtractorConfig::Rnn(config), _)) => config.readout == Readout::All,
+            Ok(_) => false,
+            Err(error) => return Err(error.under("model")),
+        },
+        _ => false,
+    })
+}
 
-    /// The encoder, and what it makes of a batch.
-    fn read_text(&self, batch: &Batch, train: bool) -> Result<(&Bert, Read)> {
-        self.check_shape(batch)?;
-        let bert = self.extractor.bert();
-        let bert = bert.expect("only an encoder gets this head");
-        let x = inputs(batch, self.params.device());
-        Ok((bert, bert.read(&x, &batch.lengths, None, train)))
+/// Gives the head, declared in `scope` since `before`, the weights of the trained one, if it is to have them.
+fn take_over_head(
+    extractor: &ExtractorConfig,
+    scope: &mut Scope<'_>,
+    before: [usize; 2],
+    task: &Task,
+) -> Result<()> {
+    let ExtractorConfig::Pretrained(pretrained) = extractor else {
+        return Ok(());
+    };
+    if pretrained.head == HeadFrom::New {
+        return Ok(());
     }
-
-    /// Of masked words and next sentences.
-    fn masked(&self, head: &LanguageHead, batch: &Batch, train: bool) -> Result<Masked> {
-        let device = self.params.device();
-        let (bert, read) = self.read_text(batch, train)?;
-        let (mut places, mut words, mut next) = (Vec::new(), Vec::new(), Vec::new());
-        if let Targets::Masked {
-            words: asked,
-            next: nexts,
-        } = &batch.targets
-        {
-            for (place, &word) in asked.as_slice::<i32>().iter().enumerate() {
-                if word != IGNORED {
-                    places.push(place as i64);
-                    words.push(i64::from(word));
-                }
-            }
-            next.extend(
-                nexts
-                    .as_slice::<i32>()
-                    .iter()
-                    .map(|&class| i64::from(class)),
-            );
-        }
-        // Only what is asked for is decoded.
-        let on_device = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        let rows = read
-            .steps
-            .flatten(0, 1)
-            .index_select(0, &on_device(&places));
-        Ok(Masked {
-            scores: head.words(&rows, bert),
-            words: on_device(&words),
-            next_scores: head.next(&read.features),
-            next: next
-                .iter()
-                .any(|&class| class >= 0)
-                .then(|| on_device(&next)),
-        })
-    }
-
-    /// Of all words at every position.
-    fn words(&self, head: &LanguageHead, batch: &Batch) -> Result<Prediction> {
-        let (bert, read) = self.read_text(batch, false)?;
-        let logs = head.words(&read.steps.flatten(0, 1), bert);
-        let logs = logs.log_softmax(-1, Kind::Float);
-        Ok(Prediction {
-            width: logs.size()[1] as usize,
-            outputs: to_vec(&logs.contiguous()),
-            loss: 0.0,
-            counted: 0,
-        })
-    }
-
-    /// Scores of spans, `[batch, time, 2]`, where padding has none.
-    fn span_scores(&self, logits: &Tensor, batch: &Batch) -> Tensor {
-        let scores = logits.view([batch.len() as i64, -1, 2]);
-        if batch.lengths.is_empty() {
-            return scores;
-        }
-        let lengths: Vec<i64> = batch.lengths.iter().map(|&n| i64::from(n)).collect();
-        let lengths = Tensor::from_slice(&lengths).to_device(logits.device());
-        let steps = Tensor::arange(batch.shape[0] as i64, (Kind::Int64, logits.device()));
-        let padding = steps.unsqueeze(0).ge_tensor(&lengths.unsqueeze(1)); // [batch, time]
-        scores.masked_fill(&padding.unsqueeze(2), -1e9)
-    }
-
-    /// Whether a row of class `class` counts in the loss.
-    fn weighs(&self, train: bool, class: i32) -> bool {
-        match &self.learning.class_weights {
-            ClassWeights::Each(weights) if train => weights[class as usize] > 0.0,
-            _ => true,
-        }
-    }
-
-    /// Mean of the losses of all rows that count, and their number. With `smoothing` and class weights if `train`.
-    fn loss(&self, logits: &Tensor, batch: &Batch, train: bool) -> (Tensor, u64) {
-        let targets = &batch.targets;
-        let device = self.params.device();
-        let (weights, smoothing) = match train {
-            true => (self.weights.as_ref(), self.learning.label_smoothing),
-            false => (None, 0.0),
-        };
-        let mean = Reduction::Mean;
-        match targets {
-            Targets::Classes(classes) => {
-                let classes = classes.as_slice::<i32>();
-                let weigh = |class: &&i32| **class != IGNORED && self.weighs(train, **class);
-                let counted = classes.iter().filter(weigh).count();
-                let classes: Vec<i64> = classes.iter().map(|&class| i64::from(class)).collect();
-                let targets = Tensor::from_slice(&classes).to_device(device);
-                let ignored = i64::from(IGNORED);
-                let loss = logits.cross_entropy_loss(&targets, weights, mean, ignored, smoothing);
-                (loss, counted as u64)
-            }
-            Targets::Shares(shares) => {
-                let targets = Tensor::from_slice(shares.as_slice::<f32>())
-                    .view_as(logits)
-                    .to_device(device);
-                let loss = logits.cross_entropy_loss(&targets, weights, mean, -100, smoothing);
-                (loss, shares.rows() as u64)
-            }
-            Targets::Numbers(numbers) => {
-                let targets = Tensor::from_slice(numbers.as_slice::<f32>())
-                    .view_as(logits)
-                    .to_device(device);
-                (logits.mse_loss(&targets, mean), numbers.rows() as u64)
-            }
-            Targets::Boxes(_) => panic!("a head of one row does not find boxes"),
-            Targets::Spans(spans) => {
-                let scores = self.span_scores(logits, batch);
-                let ends: Vec<i64> = spans
-                    .as_slice::<i32>()
-                    .iter()
-                    .map(|&p| i64::from(p))
-                    .collect();
-                let ends = Tensor::from_slice(&ends).view([-1, 2]).to_device(device);
-                let of = |i| {
-                    scores
-                        .select(2, i)
-                        .cross_entropy_for_logits(&ends.select(1, i))
-                };
-                ((of(0) + of(1)) / 2.0, spans.rows() as u64)
-            }
-            Targets::Masked { .. } => unreachable!("masked words have a way of their own"),
-            Targets::Unknown => (Tensor::zeros([1], (Kind::Float, device)), 0),
-        }
-    }
+    let path = pretrained.trained_head(task)?;
+    scope.fill(before, |expected| {
+        let others = |name: &str| name.starts_with("extractor.");
+        let read = tensor_file::read_state_dict(&path, expected, &others)?;
+        Ok(read.into_iter().map(Some).collect())
+    })
 }
 
 impl Learner for Network {
@@ -494,19 +270,9 @@ impl Learner for Network {
         if !self.pending {
             self.params.zero_gradient();
         }
-        let (loss, counted) = match &self.head {
-            Head::Language(head) => {
-                let masked = self.masked(head, batch, true)?;
-                let (words, counted) = masked.word_loss();
-                (words + masked.next_loss(), counted)
-            }
-            Head::Linear(_) => {
-                let mut carried = if at.starts { None } else { self.carried.take() };
-                let logits = self.logits(batch, true, &mut carried)?;
-                self.carried = carried;
-                self.loss(&logits, batch, true)
-            }
-        };
+        let pretrained = self.config.pretrained();
+        let still = pretrained.is_some_and(|(pretrained, _)| pretrained.is_still(at.step));
+        let (loss, counted) = self.head.learn(&*self.extractor, batch, at.starts, still)?;
         let together = self.learning.accumulate;
         if counted > 0 {
             match together {
@@ -531,6 +297,8 @@ impl Learner for Network {
         if self.pending {
             return Ok(value);
         }
+        self.optimizer
+            .drop_frozen_gradient(&mut self.params, &self.config, at.step);
         if let Some(norm) = self.learning.clip_norm {
             self.params.clip_gradient(norm);
         }
@@ -540,35 +308,7 @@ impl Learner for Network {
     }
 
     fn predict(&mut self, batch: &Batch, starts: bool) -> Result<Prediction> {
-        let _guard = tch::no_grad_guard();
-        let mut carried = match starts {
-            true => None,
-            false => self.carried_in_prediction.take(),
-        };
-        if let Head::Language(head) = &self.head {
-            if batch.targets == Targets::Unknown {
-                return self.words(head, batch);
-            }
-            return Ok(self.masked(head, batch, false)?.prediction());
-        }
-        let logits = self.logits(batch, false, &mut carried)?;
-        self.carried_in_prediction = carried;
-        let (loss, counted) = self.loss(&logits, batch, false);
-        let outputs = match self.task {
-            Task::Numbers { .. } => logits,
-            Task::Span { .. } => self.span_scores(&logits, batch).log_softmax(1, Kind::Float),
-            _ => logits.log_softmax(-1, Kind::Float),
-        };
-        let loss = match counted {
-            0 => 0.0,
-            n => loss.double_value(&[]) * n as f64,
-        };
-        Ok(Prediction {
-            outputs: to_vec(&outputs.contiguous()),
-            width: self.outputs as usize,
-            loss,
-            counted,
-        })
+        self.head.predict(&*self.extractor, batch, starts)
     }
 
     fn save(&self, dir: &Path) -> Result<()> {
@@ -577,11 +317,8 @@ impl Learner for Network {
         if self.pending {
             self.params.save_gradient(&dir.join(GRADIENT))?;
         }
-        if let Some(carried) = &self.carried {
-            let path = dir.join(CARRIED);
-            let text =
-                serde_json::to_vec(&to_vec(carried)).map_err(|e| Error::Backend(Box::new(e)))?;
-            fs::write(&path, text).map_err(Error::io(path))?;
+        if let Some(carried) = &self.head.carried {
+            save_carried(&dir.join(CARRIED), carried)?;
         }
         Ok(())
     }
@@ -594,18 +331,8 @@ impl Learner for Network {
         if self.pending {
             self.params.load_gradient(&path)?;
         }
-        self.carried = None;
-        let path = dir.join(CARRIED);
-        if fs::exists(&path).map_err(Error::io(&path))? {
-            let len = self.extractor.sequence().map_or(0, |r| r.state_len());
-            let text = fs::read(&path).map_err(Error::io(&path))?;
-            let values: Vec<f32> = serde_json::from_slice(&text).unwrap_or_default();
-            if values.is_empty() || len == 0 || !values.len().is_multiple_of(len as usize) {
-                return Err(Error::checkpoint(path, "is not the state of this model"));
-            }
-            let state = Tensor::from_slice(&values).view([-1, len]);
-            self.carried = Some(state.to_device(self.params.device()));
-        }
+        self.head.carried =
+            load_carried(&dir.join(CARRIED), &*self.extractor, self.params.device())?;
         Ok(())
     }
 
@@ -622,89 +349,29 @@ impl Learner for Network {
     }
 }
 
-/// What an encoder says of the masked words and the next sentences of a batch.
-struct Masked {
-    /// `[asked, words]`.
-    scores: Tensor,
-    /// `[asked]`: the right words.
-    words: Tensor,
-    /// `[batch, 2]`.
-    next_scores: Tensor,
-    /// `[batch]`, [`IGNORED`] where there is none; absent if there is none at all.
-    next: Option<Tensor>,
+/// Writes the state that a reader carries from batch to batch, `[lanes, numbers]`.
+pub(crate) fn save_carried(path: &Path, carried: &Tensor) -> Result<()> {
+    let text = serde_json::to_vec(&to_vec(carried)).map_err(|e| Error::Backend(Box::new(e)))?;
+    fs::write(path, text).map_err(Error::io(path))
 }
 
-impl Masked {
-    /// Mean loss of the words, and their number.
-    fn word_loss(&self) -> (Tensor, u64) {
-        let loss = self.scores.cross_entropy_for_logits(&self.words);
-        (loss, self.words.numel() as u64)
+/// Reads what [`save_carried`] wrote, if there is something.
+pub(crate) fn load_carried(
+    path: &Path,
+    extractor: &dyn FeatureExtractor,
+    device: tch::Device,
+) -> Result<Option<Tensor>> {
+    if !fs::exists(path).map_err(Error::io(path))? {
+        return Ok(None);
     }
-
-    /// Mean loss of the next sentences.
-    fn next_loss(&self) -> Tensor {
-        match &self.next {
-            None => Tensor::zeros([], (Kind::Float, self.scores.device())),
-            Some(next) => {
-                let ignored = i64::from(IGNORED);
-                let mean = Reduction::Mean;
-                self.next_scores
-                    .cross_entropy_loss(next, None::<Tensor>, mean, ignored, 0.0)
-            }
-        }
+    let len = extractor.sequence().map_or(0, SequenceReader::state_len);
+    let text = fs::read(path).map_err(Error::io(path))?;
+    let values: Vec<f32> = serde_json::from_slice(&text).unwrap_or_default();
+    if values.is_empty() || len == 0 || !values.len().is_multiple_of(len as usize) {
+        return Err(Error::checkpoint(path, "is not the state of this model"));
     }
-
-    /// Rows as [`Prediction`] has them.
-    fn prediction(&self) -> Prediction {
-        let logs = self.scores.log_softmax(-1, Kind::Float);
-        let right = logs.gather(1, &self.words.unsqueeze(1), false); // [asked, 1]
-        let counted = self.words.numel() as u64;
-        let mut outputs = Vec::new();
-        if counted > 0 {
-            let (likeliest, _) = logs.max_dim(1, true); // [asked, 1]
-            outputs = to_vec(&Tensor::cat(&[&right, &likeliest], 1));
-        }
-        let next = self.next_scores.log_softmax(-1, Kind::Float);
-        outputs.extend(to_vec(&next.contiguous()));
-        Prediction {
-            outputs,
-            width: 2,
-            loss: -right.sum(Kind::Double).double_value(&[]),
-            counted,
-        }
-    }
-}
-
-/// The inputs of `batch`, `[batch, ..shape]`: numbers as they are, pixels divided by 255, tokens as `i64`.
-fn inputs(batch: &Batch, device: tch::Device) -> Tensor {
-    let mut shape = vec![batch.len() as i64];
-    shape.extend(batch.shape.iter().map(|&n| n as i64));
-    let values = &batch.inputs;
-    let tensor = match values.kind() {
-        Scalar::F32 => Tensor::from_slice(values.as_slice::<f32>()).to_device(device),
-        Scalar::U8 => bytes_over(values.as_slice(), 255.0, device),
-        Scalar::I32 => Tensor::from_slice(values.as_slice::<i32>())
-            .to_device(device)
-            .to_kind(Kind::Int64),
-    };
-    tensor.view(shape.as_slice())
-}
-
-/// A number a class, or none if all count alike.
-fn class_weights(weights: &ClassWeights, counts: &[u64]) -> Option<Vec<f32>> {
-    match weights {
-        ClassWeights::Even => None,
-        ClassWeights::Balanced => {
-            let all = counts.iter().sum::<u64>() as f64;
-            let classes = counts.len() as f64;
-            let weight = |&count: &u64| match count {
-                0 => 0.0,
-                count => (all / (classes * count as f64)) as f32,
-            };
-            Some(counts.iter().map(weight).collect())
-        }
-        ClassWeights::Each(weights) => Some(weights.iter().map(|&w| w as f32).collect()),
-    }
+    let state = Tensor::from_slice(&values).view([-1, len]);
+    Ok(Some(state.to_device(device)))
 }
 
 #[cfg(test)]
@@ -713,7 +380,8 @@ mod tests {
     use crate::models::{BertConfig, MlpConfig};
     use crate::{AdamConfig, SgdConfig};
     use thorndike_core::rand::RngExt;
-    use thorndike_core::{Rng, Schedule, Space};
+    use thorndike_core::{Array, Kind as Scalar, Rng, Schedule, Space};
+    use thorndike_data::{IGNORED, Targets};
 
     fn network(extractor: &ExtractorConfig, learning: &LearningConfig, info: &Info) -> Network {
         let known = Known::default();

@@ -19,7 +19,7 @@ use crate::summary::{Summary, table};
 /// Beside the picture of the curves it leaves those of the scores at the end, of the performance profiles and of the
 /// probabilities of improvement, and the tables as text: compare-scores.png, compare-profiles.png,
 /// compare-improvement.png and compare-tables.md. Experiments on several environments are put together by their names without
-/// that of the environment: cart-pole-dqn and acrobot-dqn are both of dqn.
+/// that of the environment: cart-pole-dqn and acrobot-dqn are both of dqn. One of several tasks stands beside those of each.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folders of experiments
@@ -50,6 +50,10 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         experiments.push(experiment);
     }
     tell_apart(&mut experiments.iter_mut().collect::<Vec<_>>(), &whole);
+    let experiments: Vec<Experiment> = experiments
+        .into_iter()
+        .flat_map(Experiment::by_task)
+        .collect();
     let options = args.statistic.options(args.range, args.dark);
     plot::compare(&experiments, &options, &args.out)?;
     let summaries = experiments

@@ -9,6 +9,8 @@ use crate::config::{Config, Task};
 use crate::launch::CONFIG;
 use crate::run::{build, evaluation_envs, find_checkpoint, seed_dir};
 use crate::runs;
+#[cfg(feature = "torch")]
+use crate::supervised::DataTask;
 use crate::supervised::ModelTask;
 use crate::text::thousands;
 
@@ -27,6 +29,9 @@ pub(super) struct Args {
     /// Of a model: the weights at the end instead of the best
     #[arg(long)]
     last: bool,
+    /// Of a model of several tasks: only this one
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
     /// Episodes of each seed
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     episodes: u32,
@@ -173,7 +178,7 @@ fn score(_: &Args, _: &Config, _: &ModelTask) -> Outcome {
 /// Scores the model of each seed.
 #[cfg(feature = "torch")]
 fn score(args: &Args, config: &Config, task: &ModelTask) -> Outcome {
-    use crate::scored::{check_same, class_table, draw, measures, trained};
+    use crate::scored::{check_same, class_table, draw, measures, trained_in};
     use thorndike_data::try_out;
     use thorndike_nets::Which;
 
@@ -185,10 +190,17 @@ fn score(args: &Args, config: &Config, task: &ModelTask) -> Outcome {
         true => Which::Last,
         false => Which::Best,
     };
-    for (i, &seed) in seeds.iter().enumerate() {
+    let only = match &args.task {
+        Some(name) => Some(task.task(Some(name))?),
+        None => None,
+    };
+    let wanted = |one: &&DataTask| only.is_none_or(|only| only.name == one.name);
+    let seeds = seeds.into_iter().enumerate();
+    let each = seeds.flat_map(|seed| task.tasks.iter().filter(wanted).map(move |one| (seed, one)));
+    for ((i, seed), one) in each {
         let test = match args.part {
             Some(Part::Validation) => None,
-            _ => task.data.part(thorndike_data::Part::Test)?,
+            _ => one.data.part(thorndike_data::Part::Test)?,
         };
         let (set, of) = match (test, args.part) {
             (Some(test), _) => (test, "kept for the end"),
@@ -198,15 +210,20 @@ fn score(args: &Args, config: &Config, task: &ModelTask) -> Outcome {
                 return Err(anyhow::anyhow!(what).into());
             }
             (None, _) => (
-                task.data.open(seed)?.validation,
+                one.data.open(seed)?.validation,
                 "that training was watched with",
             ),
         };
-        let mut model = trained(&args.folder, Some(seed), which, config.device)?;
+        let from = Some(seed);
+        let mut model = trained_in(&one.name, &args.folder, from, which, config.device)?;
         check_same(&model.model.info, set.info())?;
         let scores = try_out(&mut *model.learner, set.clone(), task.batch_size()?)?;
         outln!(
-            "seed {seed}  {} samples {of}, weights of {}",
+            "seed {seed}{}  {} samples {of}, weights of {}",
+            match one.name.as_str() {
+                "" => String::new(),
+                name => format!(", task {name}"),
+            },
             thousands(scores.samples),
             model.path.display()
         );
@@ -219,7 +236,8 @@ fn score(args: &Args, config: &Config, task: &ModelTask) -> Outcome {
             });
             outln!("  {:<width$}  {:.4}{interval}", measure.name, measure.value);
         }
-        if i == 0 {
+        // Pictures of one task would take the place of those of another.
+        if i == 0 && (one.name.is_empty() || only.is_some()) {
             for line in class_table(&scores, &model.model.info) {
                 outln!("  {line}");
             }

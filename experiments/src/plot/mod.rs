@@ -1113,6 +1113,7 @@ mod tests {
             }
             for step in (100..=50_000).step_by(100) {
                 run.episodes.push(Episode {
+                    env: 0,
                     step,
                     episode_return: level(step),
                     length: 100,
@@ -1135,6 +1136,7 @@ mod tests {
             env: "cart-pole".to_owned(),
             agent: "dqn".to_owned(),
             measure: None,
+            tasks: Vec::new(),
             seeds: runs.collect(),
             lines: vec![
                 ReferenceLine::solved(0.95 * top),

@@ -110,7 +110,7 @@ impl Parts {
             let name = i.to_string();
             let frozen = match each.pretrained() {
                 Some((pretrained, _))
-                    if !pretrained.is_frozen() && pretrained.rate_factor(0) != 1.0 =>
+                    if !pretrained.is_frozen() && !pretrained.learns_as_all_others() =>
                 {
                     let what = "a trained model in a part stays as it is or learns as fast as all else; give freeze = true, or \
                                 false without a learning_rate_factor";

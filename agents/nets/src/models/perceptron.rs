@@ -8,6 +8,7 @@
 //! | two, `y` = -1 or +1 | if `y s <= 0`: `w += eta y x`, `b += eta y` |
 //! | more | if `k = argmax s` is not `y`: `W_y += eta x`, `b_y += eta`, `W_k -= eta x`, `b_k -= eta` |
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -365,7 +366,7 @@ impl Learner for Perceptron {
         format!("{} weights", self.state.weights.len())
     }
 
-    fn numbers(&self) -> Vec<(&'static str, f64)> {
-        vec![("perceptron/mistakes", self.state.mistakes as f64)]
+    fn numbers(&self) -> Vec<(Cow<'static, str>, f64)> {
+        vec![("perceptron/mistakes".into(), self.state.mistakes as f64)]
     }
 }

@@ -17,7 +17,7 @@ use crate::config::Task as Work;
 use crate::detected::{SHOWN_FROM, coco_results, drawn};
 use crate::launch::write_whole;
 use crate::plot::png;
-use crate::scored::{Trained, first_seed, said, trained};
+use crate::scored::{Trained, first_seed, said, trained_in};
 
 /// Let a trained model label files or texts: pictures, folders of them, tables, sentences, questions; fill masks; or go on
 /// with a text
@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// The model of this seed; the first one if absent
     #[arg(long)]
     seed: Option<u64>,
+    /// Of a model of several tasks: the one that is asked for
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
     /// The weights at the end instead of the best
     #[arg(long)]
     last: bool,
@@ -73,7 +76,8 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         false => Which::Best,
     };
     let seed = args.seed.map_or_else(|| first_seed(&args.folder), Ok)?;
-    let mut model = trained(&args.folder, Some(seed), which, config.device)?;
+    let one = task.task(args.task.as_deref())?;
+    let mut model = trained_in(&one.name, &args.folder, Some(seed), which, config.device)?;
     if let Some(len) = args.write {
         return write(&args, &mut model, len);
     }
@@ -100,7 +104,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
         files.insert(0, given.path().to_owned());
     }
     if let Task::Boxes { .. } = model.model.info.task {
-        return boxes(&args, &task.data.source, &mut model);
+        return boxes(&args, &one.data.source, &mut model);
     }
     let names = model.model.info.task.names().to_vec();
     let mut table = String::from("sample");
@@ -114,7 +118,7 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     };
     let mut is_of_places = false;
     for file in &files {
-        let set = task.data.source.unlabelled(&model.model.info, file)?;
+        let set = one.data.source.unlabelled(&model.model.info, file)?;
         if text::is_of_places(&model.model.info, &*set) {
             is_of_places = true;
             let out = args.out.is_some().then_some(&mut places);
