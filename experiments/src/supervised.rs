@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thorndike_core::{Device, EnvSteps, Error, Result, Seeds, check_range};
 use thorndike_data::{
-    Augment, DataSet, EarlyStopping, FitConfig, Fitter, LoaderConfig, Mixup, Mosaic, Part,
+    Augment, DataSet, EarlyStopping, FitConfig, Fitter, Learner, LoaderConfig, Mixup, Mosaic, Part,
     SourceConfig, SplitConfig, Task, split,
 };
 
@@ -248,20 +248,22 @@ impl ModelTask {
     /// # Errors
     /// If the data are missing or damaged, or the model does not fit them.
     pub fn build(&self, seed: u64, device: Device, log_every: EnvSteps) -> Result<Built> {
+        self.build_of(&self.data.open(seed)?, seed, device, log_every)
+    }
+
+    /// As [`build`](Self::build), of data that were opened before.
+    pub(crate) fn build_of(
+        &self,
+        parts: &Parts,
+        seed: u64,
+        device: Device,
+        log_every: EnvSteps,
+    ) -> Result<Built> {
         let training = self.training()?;
         #[cfg(feature = "torch")]
         thorndike_nets::use_threads(training.threads.max(1));
-        let parts = self.data.open(seed)?;
         let config = FitConfig {
-            batches: LoaderConfig {
-                batch_size: training.batch_size,
-                mosaic: self.data.mosaic.clone(),
-                length_buckets: training.length_buckets,
-                augment: self.data.augment.clone(),
-                mixup: self.data.mixup.clone(),
-                workers: self.data.workers,
-                ..LoaderConfig::default()
-            },
+            batches: self.loader()?,
             early_stopping: training.early_stopping,
         };
         let seeds = Seeds::new(seed);
@@ -279,8 +281,8 @@ impl ModelTask {
         notes.dedup();
         let fitter = Fitter::new(
             learner,
-            parts.train,
-            parts.validation,
+            parts.train.clone(),
+            parts.validation.clone(),
             &config,
             seeds,
             log_every,
@@ -291,6 +293,31 @@ impl ModelTask {
             model,
             samples,
             notes,
+        })
+    }
+
+    /// A model of its own, as that of [`build`](Self::build) begins.
+    pub(crate) fn learner(
+        &self,
+        train: &dyn DataSet,
+        seeds: Seeds,
+        device: Device,
+    ) -> Result<Box<dyn Learner>> {
+        let learning = self.training()?.learning;
+        Ok(models::make(&self.model, &learning, train, seeds, device)?.0)
+    }
+
+    /// How batches are made.
+    pub(crate) fn loader(&self) -> Result<LoaderConfig> {
+        let training = self.training()?;
+        Ok(LoaderConfig {
+            batch_size: training.batch_size,
+            mosaic: self.data.mosaic.clone(),
+            length_buckets: training.length_buckets,
+            augment: self.data.augment.clone(),
+            mixup: self.data.mixup.clone(),
+            workers: self.data.workers,
+            ..LoaderConfig::default()
         })
     }
 }
@@ -346,7 +373,7 @@ pub use without_torch as models;
 #[cfg(feature = "torch")]
 pub mod with_torch {
     use super::*;
-    use thorndike_data::{Learner, Moments};
+    use thorndike_data::Moments;
     pub use thorndike_nets::ModelFile as Description;
     use thorndike_nets::models::{BertConfig, Perceptron, PerceptronConfig};
     use thorndike_nets::{ExtractorConfig, Known, LearningConfig, Network};
@@ -555,7 +582,7 @@ pub mod with_torch {
 #[cfg(not(feature = "torch"))]
 pub mod without_torch {
     use super::*;
-    use thorndike_data::{Info, Learner};
+    use thorndike_data::Info;
 
     /// What travels with the weights; nothing here.
     #[derive(Clone, Debug)]

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
-use thorndike_core::{Array, Device, Error, Kind as Scalar, Result, Seeds, check_range};
+use thorndike_core::{
+    Array, Device, Error, Exchange, Kind as Scalar, Result, Seeds, Weights, check_range,
+};
 use thorndike_data::{At, Batch, IGNORED, Info, Learner, Moments, Prediction, Targets, Task};
 
 use crate::handoff::build_extractor;
@@ -169,6 +171,8 @@ pub struct Network {
     carried_in_prediction: Option<Tensor>,
     /// The gradient holds that of batches of an update to come.
     pending: bool,
+    /// What it is pulled back to, `[num_parameters]`, and how strongly.
+    anchor: Option<(f64, Tensor)>,
     outputs: i64,
     task: Task,
     what: String,
@@ -256,6 +260,7 @@ impl Network {
             carried: None,
             carried_in_prediction: None,
             pending: false,
+            anchor: None,
             outputs,
             task: info.task.clone(),
             what,
@@ -531,6 +536,10 @@ impl Learner for Network {
         if self.pending {
             return Ok(value);
         }
+        if let Some((mu, anchor)) = &self.anchor {
+            let (weights, gradient) = self.params.flat_and_gradient_mut();
+            let _ = gradient.g_add_(&((&*weights - anchor) * *mu));
+        }
         if let Some(norm) = self.learning.clip_norm {
             self.params.clip_gradient(norm);
         }
@@ -613,12 +622,36 @@ impl Learner for Network {
         self.params.load(&dir.join(WEIGHTS))
     }
 
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        Some(self)
+    }
+
     fn memory(&self) -> u64 {
         self.params.bytes() + self.optimizer.bytes()
     }
 
     fn describe(&self) -> String {
         self.what.clone()
+    }
+}
+
+impl Exchange for Network {
+    fn weights(&self) -> Weights {
+        self.params.weights()
+    }
+
+    fn set_weights(&mut self, weights: &Weights) {
+        self.params.set_weights(weights);
+    }
+
+    /// # Reference
+    /// The pull is the proximal term `mu / 2 * |w - w_t|^2` of Li et al., "Federated Optimization in Heterogeneous
+    /// Networks" (2020), algorithm 2. Deviations: none; it is clipped together with the gradient.
+    fn restart(&mut self, proximal_mu: f64) {
+        self.optimizer.reset();
+        self.pending = false;
+        self.carried = None;
+        self.anchor = (proximal_mu > 0.0).then(|| (proximal_mu, self.params.flat().copy()));
     }
 }
 
