@@ -10,6 +10,7 @@ use crate::array::Array;
 use crate::env::Status;
 use crate::error::Result;
 use crate::event::Log;
+use crate::exchange::Exchange;
 use crate::seed::Seeds;
 use crate::vector::{Batch, EnvSpec};
 
@@ -68,6 +69,10 @@ pub trait Agent: Actor {
     /// A copy of what acts, to act on another thread while this agent learns; none if it cannot. `number` tells
     /// apart the streams of random numbers of one copy and the next.
     fn policy(&self, _number: u64) -> Option<Box<dyn Actor>> {
+        None
+    }
+    /// Itself as something whose weights can be taken out and put in; none if it has no such weights.
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
         None
     }
     /// Bytes it will hold at most; known before the run starts.

@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use thorndike_core::{Ahead, Device, EnvOptions, EnvSteps, Error, Registry, check_range};
+use thorndike_federated::FederatedConfig;
 
+use crate::federated;
 use crate::runs::ReferenceLine;
 use crate::supervised::{DataTask, ModelTask};
 use crate::words::{self, WordsTask};
@@ -37,13 +39,14 @@ use crate::words::{self, WordsTask};
 /// kind = "cnn"
 /// ```
 ///
-/// or word vectors of a text, with `kind = "corpus"` and `kind = "word2vec"` there.
+/// or word vectors of a text, with `kind = "corpus"` and `kind = "word2vec"` there. With a table `[federated]` an agent or a
+/// model learns at several clients, and a step is a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "File", into = "File")]
 pub struct Config {
     /// Folder of the results, below the results folder.
     pub name: String,
-    /// Environment steps of each seed, or samples or words that a model learns from.
+    /// Environment steps of each seed, or samples or words that a model learns from; rounds, if it is federated.
     pub steps: EnvSteps,
     /// Root seeds, one run each.
     pub seeds: Vec<u64>,
@@ -53,6 +56,8 @@ pub struct Config {
     pub log_every_steps: EnvSteps,
     /// What is to be done.
     pub task: Task,
+    /// Clients that learn and a server that puts together what they learned, in the place of one learner.
+    pub federated: Option<FederatedConfig>,
     /// Returns or scores to be drawn beside the curve, such as published ones.
     pub references: Vec<ReferenceLine>,
     /// Evaluation during training and at the end.
@@ -116,6 +121,8 @@ struct File {
     model: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     training: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    federated: Option<FederatedConfig>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     references: Vec<ReferenceLine>,
     #[serde(default)]
@@ -202,7 +209,17 @@ impl TryFrom<File> for Config {
                 });
             }
         };
-        if file.steps.is_none() && file.epochs.is_none() {
+        if let (Some(_), Some(key)) = (
+            &file.federated,
+            file.steps
+                .map(|_| "steps")
+                .or(file.epochs.map(|_| "epochs")),
+        ) {
+            return Err(format!(
+                "{key}: a federated run has federated.rounds instead"
+            ));
+        }
+        if file.steps.is_none() && file.epochs.is_none() && file.federated.is_none() {
             return Err(match task {
                 Task::Agent(_) => "steps: missing; give the environment steps of each seed".into(),
                 Task::Model(_) | Task::Words(_) => {
@@ -212,11 +229,15 @@ impl TryFrom<File> for Config {
         }
         Ok(Self {
             name: file.name,
-            steps: file.steps.unwrap_or(0),
+            steps: match &file.federated {
+                Some(federated) => federated.rounds,
+                None => file.steps.unwrap_or(0),
+            },
             seeds: file.seeds,
             device: file.device,
             log_every_steps: file.log_every_steps,
             task,
+            federated: file.federated,
             references: file.references,
             eval: file.eval,
             save: file.save,
@@ -255,7 +276,7 @@ impl From<Config> for File {
         }
         Self {
             name: config.name,
-            steps: config.epochs.is_none().then_some(config.steps),
+            steps: (config.epochs.is_none() && config.federated.is_none()).then_some(config.steps),
             epochs: config.epochs,
             seeds: config.seeds,
             device: config.device,
@@ -267,6 +288,7 @@ impl From<Config> for File {
             tasks,
             model,
             training,
+            federated: config.federated,
             references: config.references,
             eval: config.eval,
             save: config.save,
@@ -464,7 +486,15 @@ impl Config {
 
     fn resolve(&mut self, registry: &Registry) -> anyhow::Result<()> {
         check_name(&self.name)?;
-        if let Task::Model(task) = &mut self.task {
+        federated::resolve(self, registry).map_err(|e| e.under("federated"))?;
+        if let (Task::Model(task), Some(federated)) = (&mut self.task, &mut self.federated) {
+            let seed = self.seeds.first().copied().unwrap_or(1);
+            federated::resolve_model(task, federated, seed)?;
+            if self.eval.every_steps == 0 {
+                // Few evaluations of many rounds, as below.
+                self.eval.every_steps = self.steps.div_ceil(100);
+            }
+        } else if let Task::Model(task) = &mut self.task {
             let seed = self.seeds.first().copied().unwrap_or(1);
             let epoch = task.resolve(self.epochs, &mut self.steps, seed)?;
             if self.eval.every_steps == 0 {
@@ -554,11 +584,15 @@ impl Config {
     }
 
     /// What learns and what it learns from, in a few words.
-    pub fn ids(&self) -> (&str, Cow<'_, str>) {
-        match &self.task {
-            Task::Agent(task) => (&task.agent.id, Cow::Borrowed(&task.env.id)),
+    pub fn ids(&self) -> (Cow<'_, str>, Cow<'_, str>) {
+        let (what, on) = match &self.task {
+            Task::Agent(task) => (task.agent.id.as_str(), Cow::Borrowed(&*task.env.id)),
             Task::Model(task) => (task.kind(), Cow::Owned(task.name())),
             Task::Words(task) => (words::KIND, Cow::Borrowed(task.name())),
+        };
+        match self.federated {
+            Some(_) => (format!("{}{what}", federated::PREFIX).into(), on),
+            None => (what.into(), on),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use thorndike_core::EnvSteps;
 
-use crate::run::Progress;
+use crate::run::{Of, Progress};
 use crate::text::{duration, thousands};
 
 /// All seeds of an experiment.
@@ -136,23 +136,26 @@ impl SeedDisplay<'_> {
         let mut message = String::new();
         if let Some(value) = self.evaluated {
             // Scores of models lie below 1, returns of agents seldom.
-            message += &match progress.waiting {
-                Some(_) => format!("validation {value:.4}  "),
-                None if progress.of_words => format!("score {value:.4}  "),
-                None => format!("eval {value:.1}  "),
+            message += &match progress.of {
+                Of::Samples | Of::Rounds { scored: true } => format!("validation {value:.4}  "),
+                Of::Words => format!("score {value:.4}  "),
+                Of::Steps | Of::Rounds { scored: false } => format!("eval {value:.1}  "),
             };
         }
         if let Some(value) = progress.recent_return {
             message += &format!("return {value:.1}  ");
         }
         let speed = thousands(progress.steps_per_s as u64);
-        message += &match progress.waiting {
-            Some(waiting) => format!(
+        message += &match (progress.of, progress.waiting) {
+            (Of::Samples, waiting) => format!(
                 "{speed} samples/s, {:.0} % waiting for data  ",
-                100.0 * waiting
+                100.0 * waiting.unwrap_or(0.0)
             ),
-            None if progress.of_words => format!("{speed} words/s  "),
-            None => format!("{speed} steps/s  "),
+            (Of::Words, _) => format!("{speed} words/s  "),
+            (Of::Steps, _) => format!("{speed} steps/s  "),
+            (Of::Rounds { .. }, _) => {
+                format!("{:.2} s a round  ", 1.0 / progress.steps_per_s.max(1e-9))
+            }
         };
         if progress.step < steps {
             message += &format!("{} left", duration(left));
@@ -177,10 +180,11 @@ impl SeedDisplay<'_> {
             {
                 self.last_line = Instant::now();
                 let (step, steps) = (thousands(progress.step), thousands(steps));
-                let unit = match progress.waiting {
-                    Some(_) => "samples",
-                    None if progress.of_words => "words",
-                    None => "steps",
+                let unit = match progress.of {
+                    Of::Samples => "samples",
+                    Of::Words => "words",
+                    Of::Steps => "steps",
+                    Of::Rounds { .. } => "rounds",
                 };
                 eprintln!(
                     "{}  {step:>width$} of {steps} {unit}  {}",

@@ -13,6 +13,7 @@ use thorndike_core::memory::{available, human};
 
 use crate::config::{Config, Task};
 use crate::display::Display;
+use crate::federated;
 use crate::run::{Halt, Run, build, find_checkpoint, seed_dir};
 use crate::text::{duration, thousands};
 use crate::{machine, runs};
@@ -69,6 +70,16 @@ pub(crate) struct Built {
 impl Built {
     /// Builds the first seed of `config`.
     pub(crate) fn of(config: &Config, registry: &Registry) -> thorndike_core::Result<Self> {
+        if let Some(federated) = &config.federated {
+            let seed = config.seeds[0];
+            let mut built = federated::Built::new(config, federated, registry, seed)?;
+            let (agent, bytes) = built.learner();
+            return Ok(Self {
+                reads: built.describe().to_owned(),
+                agent,
+                bytes,
+            });
+        }
         match &config.task {
             Task::Agent(_) => {
                 let (spec, mut trainer) = build(config, registry, config.seeds[0])?;
@@ -135,6 +146,7 @@ impl Plan {
         } = Built::of(config, registry)?;
         let cores = available_parallelism().map_or(1, usize::from);
         let threads = match &config.task {
+            _ if config.federated.is_some() => config.federated.as_ref().map_or(1, |f| f.threads),
             Task::Agent(_) => 1,
             Task::Model(task) => task.threads(),
             Task::Words(task) => task.training.threads,
@@ -171,6 +183,7 @@ impl Plan {
             agent = config.ids().0,
             env = config.ids().1,
             unit = match config.task {
+                _ if config.federated.is_some() => "rounds",
                 Task::Agent(_) => "environment steps",
                 Task::Model(_) => "samples to learn from",
                 Task::Words(_) => "words to learn from",
@@ -438,7 +451,7 @@ fn lengthen(
 ) -> Result<Config> {
     for text in overrides {
         let key = text.split('=').next().unwrap_or_default().trim();
-        if key != "steps" && !key.starts_with("save.") {
+        if !["steps", "federated.rounds"].contains(&key) && !key.starts_with("save.") {
             bail!(
                 "{text}: a run that goes on can be given more steps and other save keys, such as steps=100000; train \
                  anew under another name for anything else"

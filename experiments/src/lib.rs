@@ -21,6 +21,7 @@ pub mod config;
 mod detected;
 mod display;
 mod drawn;
+pub mod federated;
 mod film;
 mod keyboard;
 pub mod launch;
@@ -43,7 +44,7 @@ pub mod words;
 
 pub use commands::main;
 pub use thorndike_core::{self, prelude};
-pub use {thorndike_data, thorndike_envs, thorndike_tabular, thorndike_words};
+pub use {thorndike_data, thorndike_envs, thorndike_federated, thorndike_tabular, thorndike_words};
 #[cfg(feature = "torch")]
 pub use {thorndike_dqn, thorndike_nets};
 

@@ -20,6 +20,7 @@ use thorndike_tabular::exact::Solver;
 use crate::alarms;
 use crate::caught::caught;
 use crate::config::{AgentTask, Config, Task};
+use crate::federated::{self, FederatedSummary};
 use crate::launch::write_whole;
 use crate::runs;
 use crate::sink::RunLog;
@@ -71,6 +72,8 @@ enum Work {
     Model(Built),
     /// Vectors of words and their text.
     Words(words::Built),
+    /// Clients and a server.
+    Federated(federated::Built),
 }
 
 impl Work {
@@ -79,6 +82,26 @@ impl Work {
             Self::Agent(trainer) => trainer.step(),
             Self::Model(built) => built.fitter.step(),
             Self::Words(built) => built.word2vec.step(),
+            Self::Federated(built) => built.rounds(),
+        }
+    }
+
+    fn of(&self) -> Of {
+        match self {
+            Self::Agent(_) => Of::Steps,
+            Self::Model(_) => Of::Samples,
+            Self::Words(_) => Of::Words,
+            Self::Federated(built) => Of::Rounds {
+                scored: built.measure().is_some(),
+            },
+        }
+    }
+
+    /// The fewest steps that it is asked for at a time.
+    fn piece(&self) -> EnvSteps {
+        match self {
+            Self::Federated(_) => 1,
+            _ => 16,
         }
     }
 
@@ -93,6 +116,7 @@ impl Work {
             (Self::Agent(trainer), _) => trainer.run_until(step, log),
             (Self::Model(built), _) => built.fitter.run_until(step, log),
             (Self::Words(built), _) => built.word2vec.run_until(step),
+            (Self::Federated(built), _) => built.run_until(step, log),
         }
     }
 
@@ -101,6 +125,7 @@ impl Work {
             Self::Agent(trainer) => trainer.save(dir),
             Self::Model(built) => built.save(dir),
             Self::Words(built) => built.save(dir),
+            Self::Federated(built) => built.save(dir),
         }
     }
 
@@ -109,18 +134,23 @@ impl Work {
             Self::Agent(trainer) => trainer.load(dir),
             Self::Model(built) => built.fitter.load(dir),
             Self::Words(built) => built.load(dir),
+            Self::Federated(built) => built.load(dir),
         }
     }
 
     /// Whether it came to its end before its last step.
     fn is_stopped(&self) -> bool {
-        matches!(self, Self::Model(built) if built.fitter.is_stopped())
+        match self {
+            Self::Model(built) => built.fitter.is_stopped(),
+            Self::Federated(built) => built.is_stopped(),
+            Self::Agent(_) | Self::Words(_) => false,
+        }
     }
 
     /// Share of the time that was spent waiting for data.
     fn waited_s(&self) -> Option<f64> {
         match self {
-            Self::Agent(_) | Self::Words(_) => None,
+            Self::Agent(_) | Self::Words(_) | Self::Federated(_) => None,
             Self::Model(built) => Some(built.fitter.waited().as_secs_f64()),
         }
     }
@@ -153,6 +183,23 @@ pub enum Halt {
     Stopped,
 }
 
+/// What a step of a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Of {
+    /// An environment step.
+    #[default]
+    Steps,
+    /// A sample that was learned from.
+    Samples,
+    /// A word that was learned from.
+    Words,
+    /// A round of clients.
+    Rounds {
+        /// Whether they learn a model, which is scored, or an agent, which has returns.
+        scored: bool,
+    },
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
@@ -166,8 +213,8 @@ pub struct Progress {
     pub evaluated: Option<f64>,
     /// Share of the time that was spent waiting for data, of a model.
     pub waiting: Option<f64>,
-    /// Whether a step is a word that was learned from.
-    pub of_words: bool,
+    /// What a step is.
+    pub of: Of,
     /// Half of the steps are gone now, and no evaluation was better than the one before training.
     pub no_start: bool,
 }
@@ -270,6 +317,9 @@ pub struct SeedSummary {
     /// Of a model: what `final_return` and the others measure. An episode is a sample that was kept back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<ModelScores>,
+    /// Of a federated run: what was sent, and what it cost in privacy. Its steps are rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federated: Option<FederatedSummary>,
 }
 
 /// How a model did.
@@ -335,6 +385,18 @@ pub fn evaluation_envs(
     seeds: Seeds,
     episodes: usize,
 ) -> Result<Box<dyn VectorEnv>> {
+    let params = config.eval.params(&config.agent_task()?.env);
+    evaluation_envs_of(config, registry, &params, seeds, episodes)
+}
+
+/// As [`evaluation_envs`], with `params` in the place of those of the configuration.
+pub(crate) fn evaluation_envs_of(
+    config: &Config,
+    registry: &Registry,
+    params: &serde_json::Value,
+    seeds: Seeds,
+    episodes: usize,
+) -> Result<Box<dyn VectorEnv>> {
     const MOST: usize = 10;
     let env = &config.agent_task()?.env;
     // Of several tasks, as many rows of each.
@@ -348,9 +410,8 @@ pub fn evaluation_envs(
         num_envs: (episodes.min(MOST) / tasks).max(1) * tasks,
         ..env.options.clone()
     };
-    let params = config.eval.params(env);
     let make = |options: &EnvOptions| {
-        let envs = registry.make_envs(&env.id, &params, options, seeds);
+        let envs = registry.make_envs(&env.id, params, options, seeds);
         envs.map_err(|e| config.eval.error(e))
     };
     let envs = make(&options)?;
@@ -471,6 +532,7 @@ fn digest(config: &Config) -> String {
         &parts["eval"],
         &parts["log_every_steps"],
         &parts["training"],
+        &parts["federated"],
     ];
     parts.retain(|part| !part.is_null());
     let parts = serde_json::json!(parts);
@@ -483,6 +545,16 @@ fn digest(config: &Config) -> String {
 
 /// What [`digest`] is of.
 fn settings(config: &Config) -> serde_json::Value {
+    let mut settings = settings_of(config);
+    if let Some(mut federated) = config.federated.clone() {
+        (federated.rounds, federated.threads) = (0, 0);
+        settings["federated"] = serde_json::json!(federated);
+    }
+    settings
+}
+
+/// [`settings`] of what it learns, whoever does.
+fn settings_of(config: &Config) -> serde_json::Value {
     match &config.task {
         Task::Agent(task) => {
             let mut env = task.env.clone();
@@ -556,6 +628,12 @@ impl<'a> Run<'a> {
         let dir = seed_dir(experiment, seed);
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         let mut work = match &config.task {
+            _ if config.federated.is_some() => {
+                let federated = config.federated.as_ref().expect("it was looked at");
+                Work::Federated(caught("while it was built", || {
+                    federated::Built::new(config, federated, registry, seed)
+                })?)
+            }
             Task::Agent(_) => Work::Agent(build(config, registry, seed)?.1),
             Task::Model(task) => Work::Model(caught("while it was built", || {
                 task.build(seed, config.device, config.log_every_steps)
@@ -608,14 +686,15 @@ impl<'a> Run<'a> {
                 Work::Agent(_) => None,
                 Work::Model(built) => Some(built.fitter.measure()),
                 Work::Words(built) => Some(built.measure().to_owned()),
+                Work::Federated(built) => built.measure(),
             };
             let tasks = match &run.work {
                 Work::Agent(trainer) => trainer.envs().spec().tasks.clone(),
-                Work::Model(_) | Work::Words(_) => Vec::new(),
+                Work::Model(_) | Work::Words(_) | Work::Federated(_) => Vec::new(),
             };
             run.log.record(&Event::Started {
                 env: on,
-                agent: Cow::Borrowed(what),
+                agent: what,
                 seed,
                 measure: measure.map(Cow::Owned),
                 tasks: Cow::Owned(tasks),
@@ -639,6 +718,7 @@ impl<'a> Run<'a> {
                 Work::Agent(_) => format!("at environment step {step}"),
                 Work::Model(_) => format!("at sample {step}"),
                 Work::Words(_) => format!("at word {step}"),
+                Work::Federated(_) => format!("at a client after round {step}"),
             };
             self.log.flush()?;
         }
@@ -667,7 +747,7 @@ impl<'a> Run<'a> {
             self.config.steps,
         );
         let after = |every: EnvSteps, step: EnvSteps| (step / every + 1).saturating_mul(every);
-        let mut clock = Clock::start(self.work.step());
+        let mut clock = Clock::start(self.work.step(), self.work.piece());
         let mut evaluate = false;
         let mut last = self.last.take();
         while last.is_none() && self.work.step() < end {
@@ -740,7 +820,7 @@ impl<'a> Run<'a> {
             recent_return: self.log.recent_return(),
             evaluated,
             waiting: waited.map(|waited| waited / clock.seconds().max(1e-9)),
-            of_words: matches!(self.work, Work::Words(_)),
+            of: self.work.of(),
             no_start: false,
         }
     }
@@ -748,44 +828,56 @@ impl<'a> Run<'a> {
     /// Evaluates, with the episodes of the end if it is the `last` time.
     fn evaluate(&mut self, last: bool) -> Result<Evaluated> {
         let step = self.work.step();
-        let trainer = match &mut self.work {
-            Work::Agent(trainer) => trainer,
-            Work::Model(built) => {
-                let fitter = &mut built.fitter;
-                let validation = match last {
-                    true => fitter.validate_last(&mut self.log)?,
-                    false => fitter.validate(&mut self.log)?,
-                };
-                if validation.is_best {
-                    self.save_best()?;
-                }
-                return Ok(Evaluated::Scores(validation));
-            }
+        let validation = match &mut self.work {
+            Work::Agent(_) => None,
+            Work::Model(built) => Some(match last {
+                true => built.fitter.validate_last(&mut self.log)?,
+                false => built.fitter.validate(&mut self.log)?,
+            }),
             Work::Words(built) => {
                 return built.evaluate(last, &mut self.log).map(Evaluated::Words);
             }
+            Work::Federated(built) => built.validate(last, &mut self.log)?,
         };
+        if let Some(validation) = validation {
+            if validation.is_best {
+                self.save_best()?;
+            }
+            return Ok(Evaluated::Scores(validation));
+        }
         let episodes = match last {
             true => self.config.eval.final_episodes,
             false => self.config.eval.episodes,
         };
         let seeds = Seeds::new(self.seed).child("eval", step);
-        let mut envs = evaluation_envs(self.config, self.registry, seeds, episodes)?;
-        let evaluation = trainer.evaluate(&mut *envs, episodes)?;
+        let mut of_tasks = Vec::new();
+        let (evaluation, goal) = match &mut self.work {
+            Work::Agent(trainer) => {
+                let mut envs = evaluation_envs(self.config, self.registry, seeds, episodes)?;
+                let evaluation = trainer.evaluate(&mut *envs, episodes)?;
+                let spec = envs.spec();
+                if !spec.tasks.is_empty() {
+                    let means = evaluation.means_of_tasks(spec.tasks.len(), spec.num_envs);
+                    of_tasks = spec.tasks.iter().cloned().zip(means).collect();
+                }
+                (evaluation, trainer.envs().spec().reward_threshold)
+            }
+            Work::Federated(built) => {
+                let log = &mut self.log;
+                built.evaluate(self.config, self.registry, seeds, episodes, log)?
+            }
+            Work::Model(_) | Work::Words(_) => unreachable!("they were scored above"),
+        };
         self.log.record(&Event::Evaluated {
             step,
             returns: Cow::Borrowed(&evaluation.returns),
             lengths: Cow::Borrowed(&evaluation.lengths),
             only_action: evaluation.only_action,
         })?;
-        let spec = envs.spec();
-        if !spec.tasks.is_empty() {
-            let means = evaluation.means_of_tasks(spec.tasks.len(), spec.num_envs);
-            for (task, value) in spec.tasks.iter().zip(means) {
-                let name = format!("task/{task}").into();
-                self.log.record(&Event::Scalar { step, name, value })?;
-                self.of_tasks.insert(task.clone(), value);
-            }
+        for (task, value) in of_tasks {
+            let name = format!("task/{task}").into();
+            self.log.record(&Event::Scalar { step, name, value })?;
+            self.of_tasks.insert(task, value);
         }
         let now = runs::Evaluation {
             step,
@@ -793,7 +885,6 @@ impl<'a> Run<'a> {
             lengths: evaluation.lengths.clone(),
             only_action: evaluation.only_action,
         };
-        let goal = trainer.envs().spec().reward_threshold;
         match &self.first {
             None if step == 0 => {
                 self.started = alarms::is_success(&now, goal);
@@ -890,6 +981,10 @@ impl<'a> Run<'a> {
             tasks: self.of_tasks.clone(),
             seconds,
             scores: None,
+            federated: match &self.work {
+                Work::Federated(built) => Some(built.summary()),
+                _ => None,
+            },
         };
         let summary = match (evaluated, &mut self.work) {
             (Evaluated::Scores(validation), Work::Model(built)) => {
@@ -908,6 +1003,19 @@ impl<'a> Run<'a> {
                         best: best.max(validation.main()),
                         loss: validation.loss(),
                         numbers: numbers.chain(of_tasks).collect(),
+                    }),
+                    ..common
+                }
+            }
+            (Evaluated::Scores(validation), Work::Federated(built)) => {
+                let best = built.best().unwrap_or(f64::NEG_INFINITY);
+                SeedSummary {
+                    final_episodes: validation.samples() as usize,
+                    scores: Some(ModelScores {
+                        measure: built.measure().unwrap_or_default(),
+                        best: best.max(validation.main()),
+                        loss: validation.loss(),
+                        numbers: BTreeMap::new(),
                     }),
                     ..common
                 }
@@ -945,20 +1053,22 @@ struct Clock {
     last: Instant,
     last_step: EnvSteps,
     chunk: EnvSteps,
+    least: EnvSteps,
 }
 
 impl Clock {
     /// A piece takes about this long: a person who presses Ctrl-C does not wait, and a fast loop is not held up.
     const PIECE_S: f64 = 0.05;
 
-    fn start(step: EnvSteps) -> Self {
+    fn start(step: EnvSteps, least: EnvSteps) -> Self {
         let now = Instant::now();
         Self {
             start: now,
             start_step: step,
             last: now,
             last_step: step,
-            chunk: 64,
+            chunk: least,
+            least,
         }
     }
 
@@ -972,7 +1082,7 @@ impl Clock {
         let steps = (step - self.last_step) as f64;
         // At most twice as long as the last one: one fast piece says little.
         let wanted = (steps / seconds * Self::PIECE_S) as EnvSteps;
-        self.chunk = wanted.clamp(16, self.chunk.saturating_mul(2).max(16));
+        self.chunk = wanted.clamp(self.least, self.chunk.saturating_mul(2));
         self.last = Instant::now();
         self.last_step = step;
     }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use thorndike_core::Status;
 
+use crate::federated;
 use crate::launch::CONFIG;
 use crate::run::seed_dir;
 use crate::sink::EVENTS;
@@ -319,6 +320,7 @@ impl Experiment {
     /// What the steps of its runs are.
     pub(crate) fn step_unit(&self) -> &'static str {
         match self.measure {
+            _ if self.agent.starts_with(federated::PREFIX) => "rounds",
             Some(_) if self.agent == words::KIND => "words seen",
             Some(_) => "samples seen",
             None => "environment steps",

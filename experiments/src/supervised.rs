@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thorndike_core::{Device, EnvSteps, Error, Result, Seeds, check_range};
 use thorndike_data::{
-    Augment, DataSet, EarlyStopping, Fitter, Info, LoaderConfig, Mixup, Mosaic, Part, SourceConfig,
-    SplitConfig, Task, TaskData, few_of_each, regrouped, split,
+    Augment, DataSet, EarlyStopping, Fitter, Info, Learner, LoaderConfig, Mixup, Mosaic, Part,
+    SourceConfig, SplitConfig, Task, TaskData, few_of_each, regrouped, split,
 };
 
 use crate::text::thousands;
@@ -476,14 +476,25 @@ impl ModelTask {
     /// # Errors
     /// If the data are missing or damaged, or the model does not fit them.
     pub fn build(&self, seed: u64, device: Device, log_every: EnvSteps) -> Result<Built> {
-        let training = self.training()?;
-        #[cfg(feature = "torch")]
-        thorndike_nets::use_threads(training.threads.max(1));
         let parts: Vec<Parts> = self
             .tasks
             .iter()
             .map(|task| task.data.open(seed).map_err(|e| task.at(e)))
             .collect::<Result<_>>()?;
+        self.build_of(parts, seed, device, log_every)
+    }
+
+    /// As [`build`](Self::build), of samples that are there: those of each task.
+    pub(crate) fn build_of(
+        &self,
+        parts: Vec<Parts>,
+        seed: u64,
+        device: Device,
+        log_every: EnvSteps,
+    ) -> Result<Built> {
+        let training = self.training()?;
+        #[cfg(feature = "torch")]
+        thorndike_nets::use_threads(training.threads.max(1));
         let sizes: Vec<usize> = parts.iter().map(|parts| parts.train.len()).collect();
         let shares = match training.mix {
             Some(mix) => mix.shares(training.batch_size, &sizes),
@@ -516,15 +527,7 @@ impl ModelTask {
             name: task.name.clone(),
             train: parts.train,
             validation: parts.validation,
-            batches: LoaderConfig {
-                batch_size,
-                mosaic: task.data.mosaic.clone(),
-                length_buckets: training.length_buckets,
-                augment: task.data.augment.clone(),
-                mixup: task.data.mixup.clone(),
-                workers: task.data.workers,
-                ..LoaderConfig::default()
-            },
+            batches: training.loader(&task.data, batch_size),
         });
         let early_stopping = training.early_stopping;
         let fitter = Fitter::of_tasks(learner, tasks.collect(), early_stopping, seeds, log_every);
@@ -534,6 +537,39 @@ impl ModelTask {
             samples,
             notes,
         })
+    }
+
+    /// A model of its own, as that of [`build`](Self::build) begins.
+    pub(crate) fn learner(
+        &self,
+        parts: &[Parts],
+        seeds: Seeds,
+        device: Device,
+    ) -> Result<Box<dyn Learner>> {
+        let learning = self.training()?.learning;
+        let (learner, _) = models::make(&self.model, &learning, &self.tasks, parts, seeds, device)?;
+        Ok(learner)
+    }
+
+    /// How batches of the first task are made.
+    pub(crate) fn loader(&self) -> Result<LoaderConfig> {
+        let training = self.training()?;
+        Ok(training.loader(&self.tasks[0].data, training.batch_size))
+    }
+}
+
+impl TrainingConfig {
+    /// How batches of `batch_size` samples are made of `data`.
+    fn loader(&self, data: &DataConfig, batch_size: usize) -> LoaderConfig {
+        LoaderConfig {
+            batch_size,
+            mosaic: data.mosaic.clone(),
+            length_buckets: self.length_buckets,
+            augment: data.augment.clone(),
+            mixup: data.mixup.clone(),
+            workers: data.workers,
+            ..LoaderConfig::default()
+        }
     }
 }
 
@@ -602,7 +638,7 @@ pub use without_torch as models;
 #[cfg(feature = "torch")]
 pub mod with_torch {
     use super::*;
-    use thorndike_data::{Learner, Moments};
+    use thorndike_data::Moments;
     pub use thorndike_nets::ModelFile as Description;
     use thorndike_nets::models::{BertConfig, Perceptron, PerceptronConfig};
     use thorndike_nets::{
@@ -905,7 +941,6 @@ pub mod with_torch {
 #[cfg(not(feature = "torch"))]
 pub mod without_torch {
     use super::*;
-    use thorndike_data::Learner;
 
     /// What travels with the weights; nothing here.
     #[derive(Clone, Debug)]

@@ -85,6 +85,13 @@ pub trait DataSet: Send + Sync + Debug {
         })
     }
 
+    /// Whom sample `index` is of, such as the speaker of a line, if that is known: federated learning gives each owner's
+    /// samples to a client.
+    fn owner(&self, index: usize) -> Option<&str> {
+        let _ = index;
+        None
+    }
+
     /// How the picture of sample `index` was fitted into its input, if it was: with it, boxes go back to the picture's own
     /// pixels.
     fn frame(&self, _index: usize) -> Option<Letterbox> {

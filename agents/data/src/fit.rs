@@ -251,6 +251,11 @@ impl Fitter {
         &mut *self.learner
     }
 
+    /// Sets the count of steps, where the model learns elsewhere and is only tried here.
+    pub fn set_step(&mut self, step: EnvSteps) {
+        self.counters.step = step;
+    }
+
     /// Time spent waiting for batches.
     pub fn waited(&self) -> Duration {
         self.sources

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::path::Path;
 
-use thorndike_core::Result;
+use thorndike_core::{Exchange, Result};
 
 use crate::{Batch, Detection};
 
@@ -69,6 +69,11 @@ pub trait Learner: Send + Debug {
     /// # Errors
     /// As [`load`](Self::load).
     fn load_model(&mut self, dir: &Path) -> Result<()>;
+
+    /// Itself as something whose weights can be taken out and put in; none if it has no such weights.
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        None
+    }
 
     /// Bytes it holds at most, beside the batches.
     fn memory(&self) -> u64;

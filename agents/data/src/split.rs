@@ -83,6 +83,10 @@ impl DataSet for Subset {
         self.set.class(self.indices[index])
     }
 
+    fn owner(&self, index: usize) -> Option<&str> {
+        self.set.owner(self.indices[index])
+    }
+
     fn frame(&self, index: usize) -> Option<Letterbox> {
         self.set.frame(self.indices[index])
     }

@@ -8,8 +8,8 @@ use thorndike_core::memory::check_fits;
 use thorndike_core::rand::RngExt;
 use thorndike_core::replay::{MiniBatch, Replay};
 use thorndike_core::{
-    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Seeds, Space,
-    Transitions,
+    Actor, Agent, Array, BuildContext, EnvSteps, Error, Exchange, Log, Mode, Result, Rng, Seeds,
+    Space, Transitions, Weights,
 };
 use thorndike_nets::{
     AgentFile, Backend, FeatureExtractor, Optimizer, Scope, find_device, use_threads,
@@ -337,6 +337,20 @@ impl Actor for Dqn {
     }
 }
 
+impl Exchange for Dqn {
+    fn weights(&self) -> Weights {
+        self.online.params().weights()
+    }
+
+    fn set_weights(&mut self, weights: &Weights) {
+        self.online.change(|params| params.set_weights(weights));
+    }
+
+    fn restart(&mut self, _: f64) {
+        self.copy_target();
+    }
+}
+
 /// A copy of what acts.
 #[derive(Debug)]
 struct Policy {
@@ -421,6 +435,10 @@ impl Agent for Dqn {
             threads: Some(Backend::detect().threads.max(1)),
         };
         Some(Box::new(policy))
+    }
+
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        Some(self)
     }
 
     fn memory(&self) -> u64 {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thorndike_core::memory::check_fits;
 use thorndike_core::rand::seq::SliceRandom;
 use thorndike_core::{
-    Actor, Agent, Array, BuildContext, EnvSteps, Error, Log, Mode, Result, Rng, Schedule, Status,
-    Transitions, check_range,
+    Actor, Agent, Array, BuildContext, EnvSteps, Error, Exchange, Log, Mode, Result, Rng, Schedule,
+    Status, Transitions, Weights, check_range,
 };
 use thorndike_nets::models::MlpConfig;
 use thorndike_nets::{
@@ -399,6 +399,18 @@ impl Actor for Pqn {
     }
 }
 
+impl Exchange for Pqn {
+    fn weights(&self) -> Weights {
+        self.network.params().weights()
+    }
+
+    fn set_weights(&mut self, weights: &Weights) {
+        self.network.change(|params| params.set_weights(weights));
+    }
+
+    fn restart(&mut self, _: f64) {}
+}
+
 impl Agent for Pqn {
     fn observe(&mut self, transitions: &Transitions<'_>) {
         let rollout = &mut self.rollout;
@@ -463,6 +475,10 @@ impl Agent for Pqn {
 
     fn load_policy(&mut self, dir: &Path) -> Result<()> {
         self.network.load(&dir.join("weights.safetensors"))
+    }
+
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        Some(self)
     }
 
     fn memory(&self) -> u64 {

@@ -292,6 +292,14 @@ impl Optimizer {
         self.config = config;
     }
 
+    /// Forgets all that it has gathered.
+    pub fn reset(&mut self) {
+        self.updates = 0;
+        for moment in &mut self.moments {
+            let _ = moment.zero_();
+        }
+    }
+
     /// Updates made so far.
     pub fn updates(&self) -> u64 {
         self.updates

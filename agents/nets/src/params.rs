@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 use thorndike_core::rand::{RngExt, SeedableRng};
-use thorndike_core::{Result, Rng};
+use thorndike_core::{Result, Rng, Weights};
 
 use crate::tensor_file;
 
@@ -304,6 +304,37 @@ impl ParamStore {
         );
         for (to, from) in self.buffers.iter_mut().zip(&other.buffers) {
             to.tensor.copy_(&from.tensor);
+        }
+    }
+
+    /// Weights and buffers as flat lists.
+    pub fn weights(&self) -> Weights {
+        let beside = self.buffers.iter().flat_map(|e| to_vec(&e.tensor));
+        Weights {
+            trained: to_vec(&self.flat),
+            beside: beside.collect(),
+        }
+    }
+
+    /// Takes what [`weights`](Self::weights) of the same network gave.
+    ///
+    /// # Panics
+    /// If it is of a network of another size.
+    pub fn set_weights(&mut self, weights: &Weights) {
+        let buffers: i64 = self.buffers.iter().map(Entry::len).sum();
+        let lens = [weights.trained.len(), weights.beside.len()];
+        assert_eq!(
+            lens,
+            [self.num_parameters(), buffers as usize],
+            "weights of another network"
+        );
+        self.flat.copy_(&Tensor::from_slice(&weights.trained));
+        let mut start = 0;
+        for entry in &mut self.buffers {
+            let end = start + entry.len() as usize;
+            let values = Tensor::from_slice(&weights.beside[start..end]);
+            entry.tensor.copy_(&values.view_as(&entry.tensor));
+            start = end;
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use thorndike_core::{Device, Error, Result, Seeds, check_range};
+use thorndike_core::{Device, Error, Exchange, Result, Seeds, Weights, check_range};
 use thorndike_data::{At, Batch, Info, Learner, Moments, Prediction, Task};
 
 use crate::handoff::build_extractor;
@@ -154,6 +154,8 @@ pub struct Network {
     optimizer: Optimizer,
     /// The gradient holds that of batches of an update to come.
     pending: bool,
+    /// What it is pulled back to, `[num_parameters]`, and how strongly.
+    anchor: Option<(f64, Tensor)>,
     what: String,
 }
 
@@ -201,6 +203,7 @@ impl Network {
             config: extractor.clone(),
             learning: learning.clone(),
             pending: false,
+            anchor: None,
         };
         network.head.try_out(&*network.extractor, info)?;
         Ok(network)
@@ -297,6 +300,10 @@ impl Learner for Network {
         if self.pending {
             return Ok(value);
         }
+        if let Some((mu, anchor)) = &self.anchor {
+            let (weights, gradient) = self.params.flat_and_gradient_mut();
+            let _ = gradient.g_add_(&((&*weights - anchor) * *mu));
+        }
         self.optimizer
             .drop_frozen_gradient(&mut self.params, &self.config, at.step);
         if let Some(norm) = self.learning.clip_norm {
@@ -340,12 +347,36 @@ impl Learner for Network {
         self.params.load(&dir.join(WEIGHTS))
     }
 
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        Some(self)
+    }
+
     fn memory(&self) -> u64 {
         self.params.bytes() + self.optimizer.bytes()
     }
 
     fn describe(&self) -> String {
         self.what.clone()
+    }
+}
+
+impl Exchange for Network {
+    fn weights(&self) -> Weights {
+        self.params.weights()
+    }
+
+    fn set_weights(&mut self, weights: &Weights) {
+        self.params.set_weights(weights);
+    }
+
+    /// # Reference
+    /// The pull is the proximal term `mu / 2 * |w - w_t|^2` of Li et al., "Federated Optimization in Heterogeneous
+    /// Networks" (2020), algorithm 2. Deviations: none; it is clipped together with the gradient.
+    fn restart(&mut self, proximal_mu: f64) {
+        self.optimizer.reset();
+        self.pending = false;
+        self.head.carried = None;
+        self.anchor = (proximal_mu > 0.0).then(|| (proximal_mu, self.params.flat().copy()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
+use thorndike_core::memory::human;
 use thorndike_core::{Error, Registry, checkpoint};
 
 use super::out::{out, outln};
@@ -162,6 +163,7 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
                 "  of samples that were not learned from, at the end; the best model is kept beside the last"
             );
         }
+        print_federated(seeds)?;
         out!("\n{}", report.summary);
         for line in &report.references {
             outln!("{}", reached(line, seeds));
@@ -195,6 +197,7 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
             "  {cut} of {all} episodes were cut off by eval.step_cap; a higher one shows what they were worth"
         );
     }
+    print_federated(seeds)?;
     out!("\n{}", report.summary);
     let exact: Option<Vec<f64>> = seeds.iter().map(|seed| seed.exact_return).collect();
     if let (Some(exact), Some(optimum)) = (exact, report.summary.optimum) {
@@ -208,5 +211,38 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
         outln!("{}", reached(line, seeds));
     }
     outln!("curve {}", picture.display());
+    Ok(())
+}
+
+/// What server and clients sent each other, and what it cost in privacy; nothing of other runs.
+fn print_federated(seeds: &[SeedSummary]) -> Result<()> {
+    let of_seed = |seed: &SeedSummary| Some((seed.seed, seed.federated.clone()?));
+    let rows: Vec<_> = seeds.iter().filter_map(of_seed).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let private = rows.iter().any(|(_, federated)| federated.private);
+    let epsilon = if private { "  epsilon" } else { "" };
+    outln!("\nseed  clients  rounds   down a round  up a round{epsilon}");
+    for (seed, federated) in rows {
+        let epsilon = match (federated.private, federated.epsilon) {
+            (false, _) => String::new(),
+            (true, Some(epsilon)) => format!("  {epsilon:.3}"),
+            (true, None) => "  infinite".to_owned(),
+        };
+        outln!(
+            "{seed:>4}  {:<7}  {:<7}  {:<12}  {:<10}{epsilon}",
+            thousands(federated.clients as u64),
+            thousands(federated.rounds),
+            human(federated.bytes_down.round() as u64),
+            human(federated.bytes_up.round() as u64),
+        );
+        for (name, rounds) in &federated.left_out {
+            outln!(
+                "      {name} was left out of {} of them: its weights were no numbers",
+                thousands(*rounds)
+            );
+        }
+    }
     Ok(())
 }

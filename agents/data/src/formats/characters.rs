@@ -22,6 +22,11 @@ pub struct CharactersConfig {
     pub steps: usize,
     /// Share of the text, at its end, that is the validation part; there is none if it is 0.
     pub validation: f64,
+    /// Whether the training part is put in the order of speakers, each of whom owns samples: paragraphs that begin with a
+    /// line such as `ROMEO:` go together with all others of that name. What does not fill a sample at the end of a speaker
+    /// is left out. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub speakers: bool,
 }
 
 impl Default for CharactersConfig {
@@ -30,6 +35,7 @@ impl Default for CharactersConfig {
             path: PathBuf::new(),
             steps: 128,
             validation: 0.1,
+            speakers: false,
         }
     }
 }
@@ -56,22 +62,55 @@ pub(crate) fn open(config: &CharactersConfig, part: Part) -> Result<Option<Arc<d
         );
         return Err(damaged(&config.path, what));
     }
-    let mut tokens: Vec<u16> = text.chars().map(|c| code[&c]).collect();
-    drop(text);
-    let all = tokens.len();
+    let all = text.chars().count();
     let training = (all as f64 * (1.0 - config.validation)) as usize;
-    let start = match part {
-        Part::Train => {
-            tokens.truncate(training);
-            0
-        }
-        _ => {
-            tokens.drain(..training);
-            training
-        }
+    let cut = text
+        .char_indices()
+        .nth(training)
+        .map_or(text.len(), |(at, _)| at);
+    let (start, text) = match part {
+        Part::Train => (0, &text[..cut]),
+        _ => (training, &text[cut..]),
     };
-    if tokens.len() <= config.steps {
-        let (found, steps) = (tokens.len(), config.steps);
+    let encode = |text: &str| text.chars().map(|c| code[&c]).collect::<Vec<u16>>();
+    let steps = config.steps;
+    let mut tokens = Vec::new();
+    let mut owners = Vec::new();
+    let mut notes = Vec::new();
+    if config.speakers && part == Part::Train {
+        let speakers = by_speaker(text);
+        let found = speakers.len();
+        for (name, said) in speakers {
+            let said = encode(&said);
+            // The last character has none after it.
+            let samples = said.len().saturating_sub(1) / steps;
+            if samples > 0 {
+                owners.push(Owner {
+                    name,
+                    first_sample: owners.last().map_or(0, Owner::end),
+                    samples,
+                    start: tokens.len(),
+                });
+                tokens.extend_from_slice(&said[..=samples * steps]);
+            }
+        }
+        if owners.is_empty() {
+            let what = format!(
+                "has no paragraph of more than steps = {steps} characters that begins with a line such as `ROMEO:`, which \
+                 speakers = true asks for"
+            );
+            return Err(damaged(&config.path, what));
+        }
+        notes.push(format!(
+            "{} speakers with a sample of {steps} characters, {} with less than one",
+            owners.len(),
+            found - owners.len()
+        ));
+    } else {
+        tokens = encode(text);
+    }
+    if tokens.len() <= steps {
+        let found = tokens.len();
         let what =
             format!("the {part:?} part has {found} characters, expected more than steps = {steps}");
         return Err(damaged(&config.path, what.to_lowercase()));
@@ -88,14 +127,53 @@ pub(crate) fn open(config: &CharactersConfig, part: Part) -> Result<Option<Arc<d
     };
     Ok(Some(Arc::new(Characters {
         // The last character has none after it.
-        len: (tokens.len() - 1) / config.steps,
+        len: owners.last().map_or((tokens.len() - 1) / steps, Owner::end),
         info,
         path: config.path.clone(),
         tokens,
         start,
-        steps: config.steps,
+        steps,
         labelled: true,
+        owners,
+        notes,
     })))
+}
+
+/// What each speaker says, names before it included, in the order in which they first speak.
+fn by_speaker(text: &str) -> Vec<(String, String)> {
+    let mut place = HashMap::new();
+    let mut all: Vec<(String, String)> = Vec::new();
+    let mut speaker = None;
+    for paragraph in text.split_inclusive("\n\n") {
+        let line = paragraph.lines().next().unwrap_or_default();
+        if let Some(name) = line.strip_suffix(':').filter(|name| !name.is_empty()) {
+            speaker = Some(*place.entry(name).or_insert_with(|| {
+                all.push((name.to_owned(), String::new()));
+                all.len() - 1
+            }));
+        }
+        if let Some(speaker) = speaker {
+            all[speaker].1.push_str(paragraph);
+        }
+    }
+    all
+}
+
+/// Whom samples that follow each other are of.
+#[derive(Debug)]
+struct Owner {
+    name: String,
+    first_sample: usize,
+    samples: usize,
+    /// Place of the first character.
+    start: usize,
+}
+
+impl Owner {
+    /// The sample after the last one.
+    fn end(&self) -> usize {
+        self.first_sample + self.samples
+    }
 }
 
 /// The whole text of `path`, whose last sample is shorter if it does not fill it.
@@ -139,6 +217,8 @@ pub(crate) fn unlabelled(info: &Info, path: &Path) -> Result<Arc<dyn DataSet>> {
         start: 0,
         steps,
         labelled: false,
+        owners: Vec::new(),
+        notes: Vec::new(),
     }))
 }
 
@@ -160,6 +240,17 @@ struct Characters {
     steps: usize,
     len: usize,
     labelled: bool,
+    /// Speakers, if the text is in their order.
+    owners: Vec<Owner>,
+    notes: Vec<String>,
+}
+
+impl Characters {
+    /// The speaker of sample `index`.
+    fn speaker(&self, index: usize) -> Option<&Owner> {
+        let after = self.owners.partition_point(|owner| owner.end() <= index);
+        self.owners.get(after)
+    }
 }
 
 impl DataSet for Characters {
@@ -173,7 +264,10 @@ impl DataSet for Characters {
 
     fn sample(&self, index: usize) -> Result<Sample> {
         assert!(index < self.len, "no sample {index} of {}", self.len);
-        let start = index * self.steps;
+        let start = match self.speaker(index) {
+            Some(owner) => owner.start + (index - owner.first_sample) * self.steps,
+            None => index * self.steps,
+        };
         let end = self.tokens.len().min(start + self.steps);
         let of = |tokens: &[u16]| {
             tokens
@@ -191,7 +285,20 @@ impl DataSet for Characters {
         })
     }
 
+    fn owner(&self, index: usize) -> Option<&str> {
+        Some(&self.speaker(index)?.name)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
     fn origin(&self, index: usize) -> String {
+        if let Some(owner) = self.speaker(index) {
+            let at = (index - owner.first_sample) * self.steps;
+            let (path, name) = (self.path.display(), &owner.name);
+            return format!("{path}, from character {at} of what {name} says");
+        }
         let character = self.start + index * self.steps;
         format!("{}, from character {character}", self.path.display())
     }
@@ -223,7 +330,59 @@ mod tests {
             path: path.to_owned(),
             steps,
             validation,
+            speakers: false,
         })
+    }
+
+    #[test]
+    fn speakers_own_what_they_say() {
+        let text = "ab\n\nA:\nfirst\n\nB:\nno\n\nA:\nlast\nword\n\nand more\n\nC:\nx";
+        let (_folder, path) = file(text);
+        let with = |speakers, steps| {
+            let config = CharactersConfig {
+                path: path.clone(),
+                steps,
+                validation: 0.0,
+                speakers,
+            };
+            open(&config, Part::Train)
+        };
+        let set = with(true, 7).unwrap().unwrap();
+        // A says 35 characters, B 7 and C 4; one more than a sample is needed.
+        assert_eq!(set.len(), 4);
+        assert!((0..4).all(|index| set.owner(index) == Some("A")));
+        let said = |index: usize| {
+            let sample = set.sample(index).unwrap();
+            let (Values::I32(from), Target::Positions(to)) = (sample.values, sample.target) else {
+                panic!("no characters");
+            };
+            let names = set.info().task.names();
+            [from, to].map(|tokens| {
+                let letters = tokens.iter().map(|&token| names[token as usize].as_str());
+                letters.collect::<String>()
+            })
+        };
+        assert_eq!(said(0), ["A:\nfirs", ":\nfirst"]);
+        assert_eq!(said(1), ["t\n\nA:\nl", "\n\nA:\nla"]);
+        assert!(
+            set.origin(1)
+                .ends_with("a.txt, from character 7 of what A says")
+        );
+        assert_eq!(
+            set.notes(),
+            ["1 speakers with a sample of 7 characters, 2 with less than one"]
+        );
+        let two = with(true, 6).unwrap().unwrap();
+        assert_eq!(
+            (two.len(), two.owner(4), two.owner(5)),
+            (6, Some("A"), Some("B"))
+        );
+        assert_eq!(with(false, 6).unwrap().unwrap().owner(0), None);
+        let error = with(true, 40).unwrap_err().to_string();
+        assert!(
+            error.contains("begins with a line such as `ROMEO:`"),
+            "{error}"
+        );
     }
 
     #[test]
