@@ -8,9 +8,10 @@ use tch::{Kind, Reduction, Tensor};
 use thorndike_core::{Array, Device, Error, Kind as Scalar, Result, Seeds, check_range};
 use thorndike_data::{At, Batch, IGNORED, Info, Learner, Moments, Prediction, Targets, Task};
 
+use crate::average::Average;
 use crate::handoff::build_extractor;
 use crate::input::bytes_over;
-use crate::models::{Bert, LanguageHead, Readout};
+use crate::models::{Bert, LanguageHead, Looked, Readout, Yolo};
 use crate::params::to_vec;
 use crate::{
     Dropout, ExtractorConfig, FeatureExtractor, Linear, OptimConfig, Optimizer, ParamStore, Read,
@@ -22,6 +23,8 @@ pub const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const CARRIED: &str = "carried.json";
 const GRADIENT: &str = "gradient.safetensors";
+/// File of the weights that learn, where those of [`WEIGHTS`] are their mean.
+const LEARNING: &str = "learning.safetensors";
 
 /// How a network learns from labelled samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,10 @@ pub struct LearningConfig {
     pub clip_norm: Option<f64>,
     /// Batches whose gradients together make an update. Default 1.
     pub accumulate: u64,
+    /// Decay of a running mean of all weights, per update, in the first updates less. Where it is given, the mean predicts,
+    /// is saved and is handed on. Absent: the weights themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
     /// Share of the features that is dropped in front of the head while learning. Default 0.
     pub head_dropout: f64,
     /// Share of the probability that is spread over all classes (Szegedy et al., "Rethinking the Inception
@@ -53,6 +60,7 @@ impl Default for LearningConfig {
             optimizer: OptimConfig::default(),
             clip_norm: None,
             accumulate: 1,
+            ema_decay: None,
             head_dropout: 0.0,
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
@@ -89,6 +97,9 @@ impl LearningConfig {
             return Err(Error::config("clip_norm", what));
         }
         check_range("accumulate", self.accumulate, 1..=1 << 20)?;
+        if let Some(decay) = self.ema_decay {
+            check_range("ema_decay", decay, 0.0..=0.999_999)?;
+        }
         check_range("head_dropout", self.head_dropout, 0.0..=0.95)?;
         check_range("label_smoothing", self.label_smoothing, 0.0..=0.9)?;
         let classes = match task {
@@ -127,6 +138,8 @@ enum Head {
     Linear(Linear),
     /// Masked words and next sentences.
     Language(LanguageHead),
+    /// None: a detector says all by itself.
+    Detector,
 }
 
 /// Where the rows come from that the head reads.
@@ -161,6 +174,8 @@ pub struct Network {
     config: ExtractorConfig,
     learning: LearningConfig,
     optimizer: Optimizer,
+    /// The mean of the weights, or, while the network predicts, the weights.
+    average: Option<Average>,
     /// `[classes]`, if they do not all count alike.
     weights: Option<Tensor>,
     /// State of the lanes while learning, of consecutive samples.
@@ -192,14 +207,10 @@ impl Network {
         device: Device,
     ) -> Result<Self> {
         learning.check(&info.task)?;
-        if let Task::Boxes { .. } = info.task {
-            let what =
-                "objects with boxes are found by a detector, not by an extractor with a head";
-            return Err(Error::Unsupported(what.to_owned()));
-        }
         let names = info.task.names();
         let outputs = names.len() as i64;
         let device = find_device(device)?;
+        let finds = matches!(info.task, Task::Boxes { .. });
         let build = |scope: &mut Scope<'_>| {
             let built =
                 build_extractor(extractor, &mut scope.sub("extractor"), info, &known.moments)?;
@@ -216,6 +227,14 @@ impl Network {
                     let what = "masked words are learned by an encoder of text; use \"bert\"";
                     return Err(Error::config("model.kind", what));
                 }
+                _ if finds != built.detector().is_some() => {
+                    let what = match finds {
+                        true => "objects with boxes are found by a detector; use \"yolo\"",
+                        false => "a detector learns from pictures with boxes; use \"csp\", \"cnn\" or \"vgg\"",
+                    };
+                    return Err(Error::config("model.kind", what));
+                }
+                _ if finds => Head::Detector,
                 _ => Head::Linear(Linear::new(scope, width, outputs)),
             };
             let dropout = Dropout::new(scope, learning.head_dropout);
@@ -251,6 +270,7 @@ impl Network {
             dropout,
             rows,
             config: extractor.clone(),
+            average: None,
             learning: learning.clone(),
             weights,
             carried: None,
@@ -263,6 +283,9 @@ impl Network {
             whole: matches!(extractor, ExtractorConfig::Rnn(c) if c.readout == Readout::All),
         };
         network.try_out(info)?;
+        if let Some(decay) = learning.ema_decay {
+            network.average = Some(Average::new(decay, &network.params));
+        }
         Ok(network)
     }
 
@@ -278,8 +301,10 @@ impl Network {
             targets: Targets::Unknown,
         };
         let _guard = tch::no_grad_guard();
-        if let Head::Language(head) = &self.head {
-            return self.masked(head, &batch, false).map(|_| ());
+        match &self.head {
+            Head::Language(head) => return self.masked(head, &batch, false).map(|_| ()),
+            Head::Detector => return self.look(&batch, false).map(|_| ()),
+            Head::Linear(_) => {}
         }
         let tried = self.logits(&batch, false, &mut None)?;
         let rows = match self.rows {
@@ -345,9 +370,35 @@ impl Network {
             }
         };
         let Head::Linear(head) = &self.head else {
-            unreachable!("masked words have a way of their own");
+            unreachable!("other heads have ways of their own");
         };
         Ok(head.forward(&self.dropout.forward(&features, train)))
+    }
+
+    /// The detector, and what its layers say of a batch.
+    fn look(&self, batch: &Batch, train: bool) -> Result<(&Yolo, Looked)> {
+        self.check_shape(batch)?;
+        let detector = self.extractor.detector();
+        let looked = self
+            .extractor
+            .look(&inputs(batch, self.params.device()), train);
+        let both = detector.zip(looked);
+        Ok(both.expect("only a detector gets this head"))
+    }
+
+    /// The mean loss of the pictures of a batch, and their number.
+    fn box_loss(&self, detector: &Yolo, looked: &Looked, batch: &Batch) -> (Tensor, u64) {
+        match &batch.targets {
+            Targets::Boxes(objects) => (detector.loss(looked, objects), batch.len() as u64),
+            _ => (Tensor::zeros([], (Kind::Float, self.params.device())), 0),
+        }
+    }
+
+    /// Exchanges the weights and their mean, if there is one; a second call puts them back.
+    fn swap_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.swap(&self.params);
+        }
     }
 
     /// The encoder, and what it makes of a batch.
@@ -488,6 +539,48 @@ impl Network {
     }
 }
 
+impl Network {
+    /// What the weights as they are say of `batch`.
+    fn say(&mut self, batch: &Batch, starts: bool) -> Result<Prediction> {
+        let _guard = tch::no_grad_guard();
+        let mut carried = match starts {
+            true => None,
+            false => self.carried_in_prediction.take(),
+        };
+        if let Head::Detector = &self.head {
+            let (detector, looked) = self.look(batch, false)?;
+            let (loss, counted) = self.box_loss(detector, &looked, batch);
+            let found = detector.detections(&looked);
+            let loss = loss.double_value(&[]) * counted as f64;
+            return Ok(Prediction::of_detections(&found, loss, counted));
+        }
+        if let Head::Language(head) = &self.head {
+            if batch.targets == Targets::Unknown {
+                return self.words(head, batch);
+            }
+            return Ok(self.masked(head, batch, false)?.prediction());
+        }
+        let logits = self.logits(batch, false, &mut carried)?;
+        self.carried_in_prediction = carried;
+        let (loss, counted) = self.loss(&logits, batch, false);
+        let outputs = match self.task {
+            Task::Numbers { .. } => logits,
+            Task::Span { .. } => self.span_scores(&logits, batch).log_softmax(1, Kind::Float),
+            _ => logits.log_softmax(-1, Kind::Float),
+        };
+        let loss = match counted {
+            0 => 0.0,
+            n => loss.double_value(&[]) * n as f64,
+        };
+        Ok(Prediction {
+            outputs: to_vec(&outputs.contiguous()),
+            width: self.outputs as usize,
+            loss,
+            counted,
+        })
+    }
+}
+
 impl Learner for Network {
     fn learn(&mut self, batch: &Batch, at: At) -> Result<f64> {
         self.params.draw_for(at.update);
@@ -499,6 +592,10 @@ impl Learner for Network {
                 let masked = self.masked(head, batch, true)?;
                 let (words, counted) = masked.word_loss();
                 (words + masked.next_loss(), counted)
+            }
+            Head::Detector => {
+                let (detector, looked) = self.look(batch, true)?;
+                self.box_loss(detector, &looked, batch)
             }
             Head::Linear(_) => {
                 let mut carried = if at.starts { None } else { self.carried.take() };
@@ -536,43 +633,27 @@ impl Learner for Network {
         }
         self.optimizer
             .step_with(&mut self.params, &self.config, at.step);
+        if let Some(average) = &mut self.average {
+            average.update(&self.params, self.optimizer.updates());
+        }
         Ok(value)
     }
 
     fn predict(&mut self, batch: &Batch, starts: bool) -> Result<Prediction> {
-        let _guard = tch::no_grad_guard();
-        let mut carried = match starts {
-            true => None,
-            false => self.carried_in_prediction.take(),
-        };
-        if let Head::Language(head) = &self.head {
-            if batch.targets == Targets::Unknown {
-                return self.words(head, batch);
-            }
-            return Ok(self.masked(head, batch, false)?.prediction());
-        }
-        let logits = self.logits(batch, false, &mut carried)?;
-        self.carried_in_prediction = carried;
-        let (loss, counted) = self.loss(&logits, batch, false);
-        let outputs = match self.task {
-            Task::Numbers { .. } => logits,
-            Task::Span { .. } => self.span_scores(&logits, batch).log_softmax(1, Kind::Float),
-            _ => logits.log_softmax(-1, Kind::Float),
-        };
-        let loss = match counted {
-            0 => 0.0,
-            n => loss.double_value(&[]) * n as f64,
-        };
-        Ok(Prediction {
-            outputs: to_vec(&outputs.contiguous()),
-            width: self.outputs as usize,
-            loss,
-            counted,
-        })
+        self.swap_average();
+        let said = self.say(batch, starts);
+        self.swap_average();
+        said
     }
 
     fn save(&self, dir: &Path) -> Result<()> {
-        self.params.save(&dir.join(WEIGHTS))?;
+        match &self.average {
+            None => self.params.save(&dir.join(WEIGHTS))?,
+            Some(average) => {
+                self.params.save(&dir.join(LEARNING))?;
+                average.save(&self.params, &dir.join(WEIGHTS))?;
+            }
+        }
         self.optimizer.save(&dir.join(OPTIMIZER))?;
         if self.pending {
             self.params.save_gradient(&dir.join(GRADIENT))?;
@@ -588,6 +669,10 @@ impl Learner for Network {
 
     fn load(&mut self, dir: &Path) -> Result<()> {
         self.load_model(dir)?;
+        if let Some(average) = &mut self.average {
+            average.copy_from(&self.params);
+            self.params.load(&dir.join(LEARNING))?;
+        }
         self.optimizer.load(&dir.join(OPTIMIZER))?;
         let path = dir.join(GRADIENT);
         self.pending = fs::exists(&path).map_err(Error::io(&path))?;
@@ -614,7 +699,8 @@ impl Learner for Network {
     }
 
     fn memory(&self) -> u64 {
-        self.params.bytes() + self.optimizer.bytes()
+        let average = self.average.as_ref().map_or(0, Average::bytes);
+        self.params.bytes() + self.optimizer.bytes() + average
     }
 
     fn describe(&self) -> String {
