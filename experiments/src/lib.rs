@@ -22,6 +22,8 @@ mod detected;
 mod display;
 mod drawn;
 mod film;
+#[cfg(feature = "torch")]
+mod frames;
 mod keyboard;
 pub mod launch;
 pub mod machine;

@@ -1,6 +1,7 @@
 //! Feature extractors: what lies between the observation and an agent's head.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -210,6 +211,39 @@ impl ExtractorConfig {
             Self::Parts(config) => config.settled().map(Self::Parts),
             Self::Yolo(config) => config.settled().map(Self::Yolo),
             other => Ok(other.clone()),
+        }
+    }
+
+    /// This in two, one behind the other, if the first is a trained model that never changes, or parts of which one is such a
+    /// model and none learns.
+    pub(crate) fn behind_frozen(&self) -> Option<[Self; 2]> {
+        self.frozen_from()?;
+        Some(match self {
+            Self::Parts(parts) if !parts.hidden.is_empty() => {
+                let first = PartsConfig {
+                    hidden: Vec::new(),
+                    ..parts.clone()
+                };
+                let second = MlpConfig {
+                    hidden: parts.hidden.clone(),
+                    ..MlpConfig::default()
+                };
+                [Self::Parts(first), Self::Mlp(second)]
+            }
+            whole => [whole.clone(), Self::Flatten {}],
+        })
+    }
+
+    /// The folder of that model.
+    pub(crate) fn frozen_from(&self) -> Option<&Path> {
+        let fixed =
+            |each: &Self| matches!(each, Self::Flatten {}) || each.frozen_from().is_some();
+        match self {
+            Self::Pretrained(pretrained) => pretrained.is_frozen().then_some(&*pretrained.from),
+            Self::Parts(parts) if parts.each.iter().all(fixed) => {
+                parts.each.iter().find_map(Self::frozen_from)
+            }
+            _ => None,
         }
     }
 
