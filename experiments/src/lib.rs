@@ -23,6 +23,8 @@ mod display;
 mod drawn;
 pub mod federated;
 mod film;
+#[cfg(feature = "torch")]
+mod frames;
 mod keyboard;
 pub mod launch;
 pub mod machine;

@@ -108,6 +108,7 @@ mod tests {
             tasks: Default::default(),
             seconds: 0.0,
             scores: None,
+            federated: None,
         }
     }
 

@@ -672,7 +672,7 @@ pub mod with_torch {
     /// Fills in the defaults of a model.
     pub(super) fn resolve_model(value: &Value) -> Result<Value> {
         if !value["kind"].is_string() {
-            let what = "missing; give the kind of model, such as \"mlp\", \"cnn\", \"rnn\", \"vgg\", \"u-net\", \"bert\" or \
+            let what = "missing; give the kind of model, such as \"mlp\", \"cnn\", \"rnn\", \"vgg\", \"u-net\", \"yolo\", \"bert\" or \
                         \"perceptron\"";
             return Err(Error::config("kind", what));
         }
@@ -785,6 +785,13 @@ pub mod with_torch {
                 Box::new(built.map_err(|e| e.under("model"))?)
             }
             Model::Network(extractor) => {
+                let extractor = match (extractor, &info.task) {
+                    (ExtractorConfig::Yolo(config), Task::Boxes { names }) => {
+                        let config = config.of_classes(names.len());
+                        ExtractorConfig::Yolo(config.map_err(|e| e.under("model"))?)
+                    }
+                    (other, _) => other,
+                };
                 let config: LearningConfig = read(learning.clone(), "").map_err(wrong)?;
                 let learner: Box<dyn Learner> = if named {
                     let all = tasks.iter().zip(parts);

@@ -50,7 +50,7 @@ pub use formats::documents::{Document, DocumentsConfig};
 pub use formats::idx::IdxConfig;
 pub use formats::image_folder::ImageFolderConfig;
 pub use formats::masks::MasksConfig;
-pub use formats::picture::read_picture;
+pub use formats::picture::{letterboxed, read_picture};
 pub use formats::questions::QuestionsConfig;
 pub use formats::rows::Column;
 pub use formats::sentences::SentencesConfig;

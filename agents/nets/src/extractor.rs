@@ -1,6 +1,7 @@
 //! Feature extractors: what lies between the observation and an agent's head.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -9,9 +10,9 @@ use thorndike_core::{Result, Space};
 use crate::chain::LayerShape;
 use crate::input::float_shape;
 use crate::models::{
-    BagOfWords, BagOfWordsConfig, Bert, BertConfig, Cnn, CnnConfig, Impala, ImpalaConfig, Mlp,
-    MlpConfig, Parts, PartsConfig, RecurrentConfig, RecurrentStack, Rnn, RnnConfig, Sentences,
-    SentencesConfig, UNet, UNetConfig, Vgg, VggConfig,
+    BagOfWords, BagOfWordsConfig, Bert, BertConfig, Cnn, CnnConfig, Csp, CspConfig, Impala,
+    ImpalaConfig, Looked, Mlp, MlpConfig, Parts, PartsConfig, RecurrentConfig, RecurrentStack, Rnn,
+    RnnConfig, Sentences, SentencesConfig, UNet, UNetConfig, Vgg, VggConfig, Yolo, YoloConfig,
 };
 use crate::{PretrainedConfig, Scope};
 
@@ -29,6 +30,23 @@ pub trait FeatureExtractor: Send + Debug {
 
     /// Features of each pixel, `[batch, position_width(), height, width]`, if this reads images and keeps their places.
     fn pixels(&self, _images: &Tensor, _train: bool) -> Option<Tensor> {
+        None
+    }
+
+    /// Maps of features of `images` `[batch, channels, height, width]` of any height and width, `[batch, channels', height /
+    /// stride, width / stride]` each, the finest first, if this makes such; their strides and channels are those of
+    /// [`ExtractorConfig::map_shapes`].
+    fn maps(&self, _images: &Tensor, _train: bool) -> Option<Vec<Tensor>> {
+        None
+    }
+
+    /// This as a detector, if it is one.
+    fn detector(&self) -> Option<&Yolo> {
+        None
+    }
+
+    /// What a detector's layers say of `images` `[batch, channels, height, width]`.
+    fn look(&self, _images: &Tensor, _train: bool) -> Option<Looked> {
         None
     }
 
@@ -121,6 +139,10 @@ pub enum ExtractorConfig {
     Cnn(CnnConfig),
     /// VGG 11, 13, 16 or 19.
     Vgg(VggConfig),
+    /// Stages of convolutions, a small backbone of detectors.
+    Csp(CspConfig),
+    /// A detector, whose features are what it finds.
+    Yolo(YoloConfig),
     /// U-Net, whose features are those of every pixel.
     UNet(UNetConfig),
     /// Residual convolutions and a fully connected layer.
@@ -160,6 +182,8 @@ impl ExtractorConfig {
             Self::Cnn(config) => config.size(&shape),
             Self::Vgg(config) => config.size(&shape),
             Self::UNet(config) => config.size(&shape),
+            Self::Csp(config) => config.size(&shape),
+            Self::Yolo(config) => config.size(reads),
             Self::Impala(config) => config.size(&shape),
             Self::Recurrent(config) => config.size(inputs / frames.max(1) as u64),
             Self::Pretrained(config) => config.size(reads),
@@ -185,7 +209,51 @@ impl ExtractorConfig {
             Self::Rnn(config) => config.settled().map(Self::Rnn),
             Self::Sentences(config) => config.settled().map(Self::Sentences),
             Self::Parts(config) => config.settled().map(Self::Parts),
+            Self::Yolo(config) => config.settled().map(Self::Yolo),
             other => Ok(other.clone()),
+        }
+    }
+
+    /// This in two, one behind the other, if the first is a trained model that never changes, or parts of which one is such a
+    /// model and none learns.
+    pub(crate) fn behind_frozen(&self) -> Option<[Self; 2]> {
+        self.frozen_from()?;
+        Some(match self {
+            Self::Parts(parts) if !parts.hidden.is_empty() => {
+                let first = PartsConfig {
+                    hidden: Vec::new(),
+                    ..parts.clone()
+                };
+                let second = MlpConfig {
+                    hidden: parts.hidden.clone(),
+                    ..MlpConfig::default()
+                };
+                [Self::Parts(first), Self::Mlp(second)]
+            }
+            whole => [whole.clone(), Self::Flatten {}],
+        })
+    }
+
+    /// The folder of that model.
+    pub(crate) fn frozen_from(&self) -> Option<&Path> {
+        let fixed = |each: &Self| matches!(each, Self::Flatten {}) || each.frozen_from().is_some();
+        match self {
+            Self::Pretrained(pretrained) => pretrained.is_frozen().then_some(&*pretrained.from),
+            Self::Parts(parts) if parts.each.iter().all(fixed) => {
+                parts.each.iter().find_map(Self::frozen_from)
+            }
+            _ => None,
+        }
+    }
+
+    /// Stride and channels of each of the [maps](FeatureExtractor::maps) that this makes, the finest first; none if it makes
+    /// none.
+    pub fn map_shapes(&self) -> Vec<[usize; 2]> {
+        match self {
+            Self::Csp(config) => config.map_shapes(),
+            Self::Cnn(config) => config.map_shapes(),
+            Self::Vgg(config) => config.map_shapes(),
+            _ => Vec::new(),
         }
     }
 
@@ -195,6 +263,10 @@ impl ExtractorConfig {
             Self::Pretrained(pretrained) => Some((pretrained, "extractor.")),
             Self::Sentences(sentences) => match &*sentences.each {
                 Self::Pretrained(pretrained) => Some((pretrained, "extractor.each.")),
+                _ => None,
+            },
+            Self::Yolo(yolo) => match &*yolo.backbone {
+                Self::Pretrained(pretrained) => Some((pretrained, "extractor.backbone.")),
                 _ => None,
             },
             _ => None,
@@ -219,6 +291,8 @@ impl ExtractorConfig {
             Self::Cnn(config) => Box::new(Cnn::new(config, scope, &shape)?),
             Self::Vgg(config) => Box::new(Vgg::new(config, scope, &shape)?),
             Self::UNet(config) => Box::new(UNet::new(config, scope, &shape)?),
+            Self::Csp(config) => Box::new(Csp::new(config, scope, &shape)?),
+            Self::Yolo(config) => Box::new(Yolo::new(config, scope, reads)?),
             Self::Impala(config) => Box::new(Impala::new(config, scope, &shape)?),
             Self::Recurrent(config) => {
                 Box::new(RecurrentStack::new(config, scope, inputs, frames)?)

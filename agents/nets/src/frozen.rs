@@ -8,9 +8,7 @@ use thorndike_core::{
 };
 
 use crate::params::to_vec;
-use crate::{
-    ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, PretrainedConfig, find_device,
-};
+use crate::{ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, find_device};
 
 /// File of the extractor's weights, beside those of the agent.
 const WEIGHTS: &str = "extractor.safetensors";
@@ -38,17 +36,14 @@ impl<A: Agent> Frozen<A> {
     ) -> Result<Self> {
         let mut inner = config.clone();
         let extractor = of(&mut inner);
-        let pretrained = match extractor {
-            ExtractorConfig::Pretrained(pretrained) if pretrained.is_frozen() => pretrained.clone(),
-            _ => {
-                return Ok(Self {
-                    eyes: None,
-                    agent: make(config, ctx)?,
-                });
-            }
+        let Some([seen_by, rest]) = extractor.behind_frozen() else {
+            return Ok(Self {
+                eyes: None,
+                agent: make(config, ctx)?,
+            });
         };
-        *extractor = ExtractorConfig::Flatten {};
-        let eyes = Eyes::new(&pretrained, ctx).map_err(|e| e.under("extractor"))?;
+        *extractor = rest;
+        let eyes = Eyes::new(&seen_by, ctx).map_err(|e| e.under("extractor"))?;
         let spec = EnvSpec {
             frame_space: Space::unbounded(&[eyes.extractor.width() as usize]),
             obs_kind: Kind::F32,
@@ -72,7 +67,7 @@ impl<A: Agent> Frozen<A> {
 /// The extractor, and room for what it sees.
 #[derive(Debug)]
 struct Eyes {
-    config: PretrainedConfig,
+    config: ExtractorConfig,
     spec: EnvSpec,
     params: ParamStore,
     extractor: Box<dyn FeatureExtractor>,
@@ -87,7 +82,7 @@ struct Eyes {
 }
 
 impl Eyes {
-    fn new(config: &PretrainedConfig, ctx: &BuildContext<'_>) -> Result<Self> {
+    fn new(config: &ExtractorConfig, ctx: &BuildContext<'_>) -> Result<Self> {
         let device = find_device(ctx.device)?;
         let space = ctx.spec.observation_space();
         let reads = Inputs {
@@ -224,11 +219,11 @@ impl<A: Agent> Agent for Frozen<A> {
 
     fn describe(&self) -> String {
         let eyes = self.eyes.as_ref().map(|eyes| {
+            let from = eyes.config.frozen_from().unwrap_or(Path::new(""));
             format!(
-                "{} frozen weights of {}, {} features\n",
-                eyes.params.num_parameters(),
-                eyes.config.from.display(),
-                eyes.extractor.width()
+                "{} features, seen by the frozen model of {}\n",
+                eyes.extractor.width(),
+                from.display()
             )
         });
         eyes.unwrap_or_default() + &self.agent.describe()

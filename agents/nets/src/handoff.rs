@@ -13,7 +13,10 @@ use thorndike_words::WordVectors;
 use crate::chain::LayerShape;
 use crate::extractor::{Inputs, Read as Reading, SequenceReader};
 use crate::input::float_shape;
-use crate::models::{Bert, BertConfig, PerceptronConfig, Readout};
+use crate::models::{
+    Bert, BertConfig, CnnConfig, Looked, PerceptronConfig, Readout, VggConfig, VggLayer, VggPart,
+    Yolo,
+};
 use crate::supervised::WEIGHTS;
 use crate::{ExtractorConfig, FeatureExtractor, Linear, Scope, Weighting, tensor_file};
 
@@ -309,6 +312,14 @@ impl FeatureExtractor for Normalized {
         self.inner.pixels(&self.input(images), train)
     }
 
+    fn detector(&self) -> Option<&Yolo> {
+        self.inner.detector()
+    }
+
+    fn look(&self, images: &Tensor, train: bool) -> Option<Looked> {
+        self.inner.look(&self.input(images), train)
+    }
+
     fn sequence(&self) -> Option<&dyn SequenceReader> {
         self.inner.sequence().map(|_| self as &dyn SequenceReader)
     }
@@ -372,6 +383,95 @@ pub(crate) fn build_extractor(
             mean,
             deviation,
         }),
+    })
+}
+
+/// `backbone` as what makes maps alone: without fully connected layers, and without the run that its weights came from.
+///
+/// # Errors
+/// [`Error::Config`] if it makes no maps, or there is no such run.
+pub(crate) fn backbone_again(backbone: &ExtractorConfig) -> Result<ExtractorConfig> {
+    match backbone {
+        ExtractorConfig::Csp(_) => Ok(backbone.clone()),
+        ExtractorConfig::Cnn(config) if !config.one_dimensional => {
+            Ok(ExtractorConfig::Cnn(CnnConfig {
+                global_pool: true,
+                hidden: Vec::new(),
+                dropout: 0.0,
+                ..config.clone()
+            }))
+        }
+        ExtractorConfig::Vgg(config) => Ok(ExtractorConfig::Vgg(VggConfig {
+            pool: 1,
+            hidden: Vec::new(),
+            layer: VggLayer::Part(VggPart::Features),
+            ..config.clone()
+        })),
+        ExtractorConfig::Pretrained(pretrained) => {
+            let model = ModelFile::load(&find_model(&pretrained.from, pretrained.weights)?)?;
+            match model.extractor {
+                Some(ExtractorConfig::Yolo(config)) => Ok(*config.backbone),
+                Some(ExtractorConfig::Pretrained(_)) | None => {
+                    let what = format!("{} has no convolutions", pretrained.from.display());
+                    Err(Error::config("from", what))
+                }
+                Some(extractor) => backbone_again(&extractor),
+            }
+        }
+        _ => {
+            let what =
+                "it makes no maps of an image; use \"csp\", \"cnn\", \"vgg\" or \"pretrained\"";
+            Err(Error::config("kind", what))
+        }
+    }
+}
+
+/// Declares `backbone` in `scope`, which makes maps of images such as `inputs`; with the weights of its run, if it comes
+/// from one. Frozen, it stays as it is.
+///
+/// # Errors
+/// As [`backbone_again`]; [`Error::Checkpoint`] if the weights are damaged or of other images.
+pub(crate) fn build_backbone(
+    backbone: &ExtractorConfig,
+    scope: &mut Scope<'_>,
+    inputs: &Inputs<'_>,
+) -> Result<Box<dyn FeatureExtractor>> {
+    let again = backbone_again(backbone)?;
+    let ExtractorConfig::Pretrained(pretrained) = backbone else {
+        return again.build(scope, inputs);
+    };
+    pretrained.check()?;
+    let dir = find_model(&pretrained.from, pretrained.weights)?;
+    let of_detector = matches!(
+        ModelFile::load(&dir)?.extractor,
+        Some(ExtractorConfig::Yolo(_))
+    );
+    let start = match of_detector {
+        true => "extractor.backbone.",
+        false => "extractor.",
+    };
+    let scope = &mut scope.fixed(pretrained.is_frozen());
+    let before = scope.declared();
+    let inner = again.build(scope, inputs)?;
+    let own = format!("{}.", scope.prefix());
+    let path = dir.join(WEIGHTS);
+    scope.fill(before, |expected| {
+        let names = expected.iter().map(|(name, _)| {
+            let name = name.strip_prefix(&own).expect("declared below it");
+            format!("{start}{name}")
+        });
+        let names: Vec<String> = names.collect();
+        let shapes = expected.iter().map(|(_, shape)| *shape);
+        let wanted: Vec<(&str, &[usize])> = names.iter().map(String::as_str).zip(shapes).collect();
+        let read = tensor_file::read_state_dict(&path, &wanted, &|_| true)?;
+        Ok(read.into_iter().map(Some).collect())
+    })?;
+    Ok(match pretrained.is_frozen() {
+        true => Box::new(Settled {
+            inner,
+            classes: None,
+        }),
+        false => inner,
     })
 }
 
@@ -859,6 +959,10 @@ impl FeatureExtractor for Settled {
             None => self.inner.width(),
             Some(head) => head.bias.size()[0],
         }
+    }
+
+    fn maps(&self, images: &Tensor, _train: bool) -> Option<Vec<Tensor>> {
+        self.inner.maps(images, false)
     }
 
     fn reads_tokens(&self) -> bool {

@@ -54,10 +54,14 @@ pub struct ParamStore {
     gradient: Tensor,
     /// What layers that draw random numbers look at; see [`draw_for`](Self::draw_for).
     clock: Clock,
+    /// How often weights or buffers were changed from outside; layers that keep something made of them look at it.
+    version: Version,
 }
 
 /// Number of the pass that layers draw random numbers for, shared by a store and its layers.
 pub(crate) type Clock = Arc<AtomicU64>;
+/// Changes of weights and buffers so far, shared by a store and its layers.
+pub(crate) type Version = Arc<AtomicU64>;
 
 impl ParamStore {
     /// Runs `network`, which declares its variables in the scope it is given, and lays them out flat.
@@ -103,6 +107,7 @@ impl ParamStore {
             rng,
             device,
             clock: Clock::default(),
+            version: Version::default(),
         };
         let network = network(&mut Scope {
             declared: &mut declared,
@@ -113,6 +118,7 @@ impl ParamStore {
             mut variables,
             buffers,
             clock,
+            version,
             ..
         } = declared;
         let len = variables.iter().map(Entry::len).sum();
@@ -129,6 +135,7 @@ impl ParamStore {
             flat,
             gradient,
             clock,
+            version,
         };
         Ok((store, network))
     }
@@ -149,6 +156,17 @@ impl ParamStore {
     /// they follow from the initial random stream and this number alone, so that a resumed run draws the same.
     pub fn draw_for(&self, pass: u64) {
         self.clock.store(pass, Ordering::Relaxed);
+    }
+
+    /// Says to layers that weights or buffers are no more what they were.
+    pub(crate) fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The weights, flat, and the buffers.
+    pub(crate) fn state(&self) -> impl Iterator<Item = Tensor> {
+        let buffers = self.buffers.iter().map(|e| e.tensor.shallow_clone());
+        std::iter::once(self.flat.shallow_clone()).chain(buffers)
     }
 
     /// Number of trainable weights.
@@ -234,6 +252,7 @@ impl ParamStore {
 
     /// Weights and gradient, to be changed in place by an optimiser.
     pub fn flat_and_gradient_mut(&mut self) -> (&mut Tensor, &mut Tensor) {
+        self.changed();
         (&mut self.flat, &mut self.gradient)
     }
 
@@ -258,6 +277,7 @@ impl ParamStore {
             self.flat.numel(),
             "gradients are not enabled"
         );
+        self.changed();
         // SAFETY: as in `read`; the two tensors do not overlap.
         unsafe { f(slice_mut(&self.flat), slice_mut(&self.gradient)) }
     }
@@ -297,6 +317,7 @@ impl ParamStore {
     }
 
     fn copy_buffers(&mut self, other: &Self) {
+        self.changed();
         assert_eq!(
             self.buffers.len(),
             other.buffers.len(),
@@ -343,8 +364,14 @@ impl ParamStore {
     /// # Errors
     /// [`Io`](thorndike_core::Error::Io) if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let entries = self.variables.iter().chain(&self.buffers);
-        let values: Vec<Vec<f32>> = entries.map(|e| to_vec(&e.tensor)).collect();
+        self.save_state(path, &self.state().collect::<Vec<_>>())
+    }
+
+    /// As [`save`](Self::save), with the values of `state` instead of its own.
+    pub(crate) fn save_state(&self, path: &Path, state: &[Tensor]) -> Result<()> {
+        let (flat, buffers) = state.split_first().expect("the weights come first");
+        let variables = views_of(flat, &self.variables);
+        let values: Vec<Vec<f32>> = variables.iter().chain(buffers).map(to_vec).collect();
         let arrays: Vec<_> = self
             .shapes()
             .zip(&values)
@@ -450,6 +477,7 @@ impl ParamStore {
 
     /// Sets each variable, then each buffer, to its array, if there is one.
     fn put(&mut self, arrays: impl Iterator<Item = Option<Vec<f32>>>) {
+        self.changed();
         let variables = views_of(&self.flat, &self.variables);
         let buffers = self.buffers.iter().map(|e| e.tensor.shallow_clone());
         for (mut tensor, values) in variables.into_iter().chain(buffers).zip(arrays) {
@@ -521,6 +549,7 @@ struct Declared {
     rng: Option<Rng>,
     device: Device,
     clock: Clock,
+    version: Version,
 }
 
 /// Where a network declares its variables, with a prefix for their names.
@@ -601,6 +630,11 @@ impl Scope<'_> {
             rng.fill(&mut seed);
         }
         (Rng::from_seed(seed), self.declared.clock.clone())
+    }
+
+    /// What tells a layer that its weights were changed.
+    pub(crate) fn version(&self) -> Version {
+        self.declared.version.clone()
     }
 
     /// A trainable variable drawn uniformly from `-bound..bound`.

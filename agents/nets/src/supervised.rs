@@ -8,6 +8,7 @@ use tch::Tensor;
 use thorndike_core::{Device, Error, Exchange, Result, Seeds, Weights, check_range};
 use thorndike_data::{At, Batch, Info, Learner, Moments, Prediction, Task};
 
+use crate::average::Average;
 use crate::handoff::build_extractor;
 use crate::models::Readout;
 use crate::params::to_vec;
@@ -22,6 +23,8 @@ pub const WEIGHTS: &str = "weights.safetensors";
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(crate) const CARRIED: &str = "carried.json";
 const GRADIENT: &str = "gradient.safetensors";
+/// File of the weights that learn, where those of [`WEIGHTS`] are their mean.
+const LEARNING: &str = "learning.safetensors";
 
 /// How a network learns from labelled samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,10 @@ pub struct LearningConfig {
     pub clip_norm: Option<f64>,
     /// Batches whose gradients together make an update. Default 1.
     pub accumulate: u64,
+    /// Decay of a running mean of all weights, per update, in the first updates less. Where it is given, the mean predicts,
+    /// is saved and is handed on. Absent: the weights themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
     /// Share of the features that is dropped in front of the head while learning. Default 0.
     pub head_dropout: f64,
     /// Share of the probability that is spread over all classes (Szegedy et al., "Rethinking the Inception
@@ -56,6 +63,7 @@ impl Default for LearningConfig {
             optimizer: OptimConfig::default(),
             clip_norm: None,
             accumulate: 1,
+            ema_decay: None,
             head_dropout: 0.0,
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
@@ -102,6 +110,9 @@ impl LearningConfig {
             return Err(Error::config("clip_norm", what));
         }
         check_range("accumulate", self.accumulate, 1..=1 << 20)?;
+        if let Some(decay) = self.ema_decay {
+            check_range("ema_decay", decay, 0.0..=0.999_999)?;
+        }
         check_range("head_dropout", self.head_dropout, 0.0..=0.95)?;
         check_range("label_smoothing", self.label_smoothing, 0.0..=0.9)?;
         let classes = match task {
@@ -152,6 +163,8 @@ pub struct Network {
     config: ExtractorConfig,
     learning: LearningConfig,
     optimizer: Optimizer,
+    /// The mean of the weights, or, while the network predicts, the weights.
+    average: Option<Average>,
     /// The gradient holds that of batches of an update to come.
     pending: bool,
     /// What it is pulled back to, `[num_parameters]`, and how strongly.
@@ -173,11 +186,6 @@ impl Network {
         device: Device,
     ) -> Result<Self> {
         learning.check(&info.task)?;
-        if let Task::Boxes { .. } = info.task {
-            let what =
-                "objects with boxes are found by a detector, not by an extractor with a head";
-            return Err(Error::Unsupported(what.to_owned()));
-        }
         let device = find_device(device)?;
         let whole = reads_whole_sequences(extractor)?;
         let build = |scope: &mut Scope<'_>| {
@@ -193,7 +201,9 @@ impl Network {
         let (mut params, (extractor_built, head)) =
             ParamStore::build(device, seeds.stream("agent/init", 0), build)?;
         params.enable_gradients();
+        let average = learning.ema_decay.map(|decay| Average::new(decay, &params));
         let network = Self {
+            average,
             optimizer: Optimizer::new(&learning.optimizer, &params)
                 .map_err(|e| e.under("optimizer"))?,
             what: describe(&params),
@@ -217,6 +227,13 @@ impl Network {
     /// What lies between its inputs and its head.
     pub fn extractor(&self) -> &dyn FeatureExtractor {
         &*self.extractor
+    }
+
+    /// Exchanges the weights and their mean, if there is one; a second call puts them back.
+    fn swap_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.swap(&self.params);
+        }
     }
 }
 
@@ -311,15 +328,27 @@ impl Learner for Network {
         }
         self.optimizer
             .step_with(&mut self.params, &self.config, at.step);
+        if let Some(average) = &mut self.average {
+            average.update(&self.params, self.optimizer.updates());
+        }
         Ok(value)
     }
 
     fn predict(&mut self, batch: &Batch, starts: bool) -> Result<Prediction> {
-        self.head.predict(&*self.extractor, batch, starts)
+        self.swap_average();
+        let said = self.head.predict(&*self.extractor, batch, starts);
+        self.swap_average();
+        said
     }
 
     fn save(&self, dir: &Path) -> Result<()> {
-        self.params.save(&dir.join(WEIGHTS))?;
+        match &self.average {
+            None => self.params.save(&dir.join(WEIGHTS))?,
+            Some(average) => {
+                self.params.save(&dir.join(LEARNING))?;
+                average.save(&self.params, &dir.join(WEIGHTS))?;
+            }
+        }
         self.optimizer.save(&dir.join(OPTIMIZER))?;
         if self.pending {
             self.params.save_gradient(&dir.join(GRADIENT))?;
@@ -332,6 +361,10 @@ impl Learner for Network {
 
     fn load(&mut self, dir: &Path) -> Result<()> {
         self.load_model(dir)?;
+        if let Some(average) = &mut self.average {
+            average.copy_from(&self.params);
+            self.params.load(&dir.join(LEARNING))?;
+        }
         self.optimizer.load(&dir.join(OPTIMIZER))?;
         let path = dir.join(GRADIENT);
         self.pending = fs::exists(&path).map_err(Error::io(&path))?;
@@ -352,7 +385,8 @@ impl Learner for Network {
     }
 
     fn memory(&self) -> u64 {
-        self.params.bytes() + self.optimizer.bytes()
+        let average = self.average.as_ref().map_or(0, Average::bytes);
+        self.params.bytes() + self.optimizer.bytes() + average
     }
 
     fn describe(&self) -> String {
@@ -367,6 +401,9 @@ impl Exchange for Network {
 
     fn set_weights(&mut self, weights: &Weights) {
         self.params.set_weights(weights);
+        if let Some(average) = &mut self.average {
+            average.copy_from(&self.params);
+        }
     }
 
     /// # Reference

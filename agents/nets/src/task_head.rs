@@ -5,7 +5,7 @@ use thorndike_core::{Array, Error, Kind as Scalar, Result};
 use thorndike_data::{Batch, IGNORED, Info, Prediction, Targets, Task};
 
 use crate::input::bytes_over;
-use crate::models::{Bert, LanguageHead};
+use crate::models::{Bert, LanguageHead, Looked, Yolo};
 use crate::params::to_vec;
 use crate::supervised::{ClassWeights, LearningConfig};
 use crate::{Dropout, FeatureExtractor, Linear, Read, Scope, SequenceReader};
@@ -17,6 +17,8 @@ enum Head {
     Linear(Linear),
     /// Masked words and next sentences.
     Language(LanguageHead),
+    /// None: a detector says all by itself.
+    Detector,
 }
 
 /// Where the rows come from that the head reads.
@@ -72,12 +74,23 @@ impl TaskHead {
             true => extractor.position_width(),
             false => extractor.width(),
         };
+        let finds = matches!(info.task, Task::Boxes { .. });
         let head = match (&info.task, extractor.bert()) {
             (Task::Masked { .. }, Some(bert)) => Head::Language(LanguageHead::new(scope, bert)?),
             (Task::Masked { .. }, None) => {
                 let what = "masked words are learned by an encoder of text; use \"bert\"";
                 return Err(Error::config("model.kind", what));
             }
+            _ if finds != extractor.detector().is_some() => {
+                let what = match finds {
+                    true => "objects with boxes are found by a detector; use \"yolo\"",
+                    false => {
+                        "a detector learns from pictures with boxes; use \"csp\", \"cnn\" or \"vgg\""
+                    }
+                };
+                return Err(Error::config("model.kind", what));
+            }
+            _ if finds => Head::Detector,
             _ => Head::Linear(Linear::new(scope, width, outputs)),
         };
         let weights = class_weights(&learning.class_weights, counts);
@@ -114,8 +127,12 @@ impl TaskHead {
             targets: Targets::Unknown,
         };
         let _guard = tch::no_grad_guard();
-        if let Head::Language(head) = &self.head {
-            return self.masked(extractor, head, &batch, false).map(|_| ());
+        match &self.head {
+            Head::Language(head) => {
+                return self.masked(extractor, head, &batch, false).map(|_| ());
+            }
+            Head::Detector => return self.look(extractor, &batch, false).map(|_| ()),
+            Head::Linear(_) => {}
         }
         let tried = self.logits(extractor, &batch, (false, true), &mut None)?;
         let rows = match self.rows {
@@ -140,10 +157,17 @@ impl TaskHead {
         starts: bool,
         still: bool,
     ) -> Result<(Tensor, u64)> {
-        if let Head::Language(head) = &self.head {
-            let masked = self.masked(extractor, head, batch, true)?;
-            let (words, counted) = masked.word_loss();
-            return Ok((words + masked.next_loss(), counted));
+        match &self.head {
+            Head::Language(head) => {
+                let masked = self.masked(extractor, head, batch, true)?;
+                let (words, counted) = masked.word_loss();
+                return Ok((words + masked.next_loss(), counted));
+            }
+            Head::Detector => {
+                let (detector, looked) = self.look(extractor, batch, true)?;
+                return Ok(self.box_loss(detector, &looked, batch));
+            }
+            Head::Linear(_) => {}
         }
         let mut carried = if starts { None } else { self.carried.take() };
         let logits = self.logits(extractor, batch, (true, still), &mut carried)?;
@@ -175,6 +199,13 @@ impl TaskHead {
             true => None,
             false => self.carried_in_prediction.take(),
         };
+        if let Head::Detector = &self.head {
+            let (detector, looked) = self.look(extractor, batch, false)?;
+            let (loss, counted) = self.box_loss(detector, &looked, batch);
+            let found = detector.detections(&looked);
+            let loss = loss.double_value(&[]) * counted as f64;
+            return Ok(Prediction::of_detections(&found, loss, counted));
+        }
         if let Head::Language(head) = &self.head {
             if batch.targets == Targets::Unknown {
                 return self.words(extractor, head, batch);
@@ -270,9 +301,30 @@ impl TaskHead {
     /// Scores `[rows, outputs]` of `features` `[rows, width]`.
     fn scores(&self, features: &Tensor, train: bool) -> Tensor {
         let Head::Linear(head) = &self.head else {
-            unreachable!("masked words have a way of their own");
+            unreachable!("other heads have ways of their own");
         };
         head.forward(&self.dropout.forward(features, train))
+    }
+
+    /// The detector, and what its layers say of a batch.
+    fn look<'a>(
+        &self,
+        extractor: &'a dyn FeatureExtractor,
+        batch: &Batch,
+        train: bool,
+    ) -> Result<(&'a Yolo, Looked)> {
+        self.check_shape(extractor, batch)?;
+        let looked = extractor.look(&inputs(batch, self.device), train);
+        let both = extractor.detector().zip(looked);
+        Ok(both.expect("only a detector gets this head"))
+    }
+
+    /// The mean loss of the pictures of a batch, and their number.
+    fn box_loss(&self, detector: &Yolo, looked: &Looked, batch: &Batch) -> (Tensor, u64) {
+        match &batch.targets {
+            Targets::Boxes(objects) => (detector.loss(looked, objects), batch.len() as u64),
+            _ => (Tensor::zeros([], (Kind::Float, self.device)), 0),
+        }
     }
 
     /// The encoder, and what it makes of a batch.

@@ -33,6 +33,7 @@ pub(crate) enum Set {
     Shapes,
     ShapesMasks,
     ShapesBoxes,
+    SpotBoxes,
     Parentheses,
     Copy,
     Recall,
@@ -96,6 +97,11 @@ impl Set {
             Self::ShapesBoxes => about(
                 "scenes of spot, 64 x 64, under noise, with a box around what is seen of each shape",
                 400,
+                "kind = \"coco\"\n",
+            ),
+            Self::SpotBoxes => about(
+                "what spot shows, 64 x 64, with a box around what is seen of each shape and around the cursor",
+                2000,
                 "kind = \"coco\"\n",
             ),
             Self::Parentheses => About {
@@ -277,6 +283,7 @@ impl Order {
             Set::Shapes => shapes::draw(self, &mut out),
             Set::ShapesMasks => shapes::draw_masks(self, &mut out),
             Set::ShapesBoxes => shapes::draw_boxes(self, &mut out),
+            Set::SpotBoxes => shapes::draw_spot(self, &mut out),
             Set::Parentheses => parentheses::draw(self, &mut out),
             Set::Copy => copy::draw(self, &mut out),
             Set::Recall => recall::draw(self, &mut out),

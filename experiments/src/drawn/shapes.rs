@@ -4,8 +4,8 @@ use anyhow::Result;
 use png::{BitDepth, ColorType, Encoder};
 use rand::RngExt;
 use serde_json::{Value, json};
-use thorndike_core::Rng;
-use thorndike_envs::senses::spot::{CLASSES, PIXELS, SIDE, Scene};
+use thorndike_core::{Env, Rng};
+use thorndike_envs::senses::spot::{CLASSES, PIXELS, SIDE, Scene, Spot, SpotConfig, SpotState};
 
 use super::Order;
 use super::folder::Folder;
@@ -56,26 +56,74 @@ pub(super) fn draw_masks(order: &Order, out: &mut Folder<'_>) -> Result<()> {
 /// Scenes as `spot` shows them but for its cursor, with noise on every scalar, and boxes in JSON of COCO's form. A box is
 /// drawn around what is seen of a shape; one that is all but hidden has none.
 pub(super) fn draw_boxes(order: &Order, out: &mut Folder<'_>) -> Result<()> {
+    draw_coco(order, out, &CLASSES, |scene, rng| {
+        let mut pixels = rendered(scene);
+        add_noise(&mut pixels, rng);
+        (pixels, None)
+    })
+}
+
+/// What `spot` shows, without noise, and boxes as in [`draw_boxes`]; one more around the cursor, which is the last class.
+pub(super) fn draw_spot(order: &Order, out: &mut Folder<'_>) -> Result<()> {
+    let classes = [&CLASSES[..], &["cursor"]].concat();
+    let spot = Spot::new(&SpotConfig::default())?;
+    draw_coco(order, out, &classes, |scene, rng| {
+        let place = |rng: &mut Rng| rng.random_range(0..(SIDE / STRIDE) as u8);
+        let (column, row) = (place(rng), place(rng));
+        let state = SpotState {
+            scene: *scene,
+            wanted: 0,
+            column,
+            row,
+        };
+        let mut planes = vec![0; PIXELS + 1];
+        spot.observe(&state, &mut planes);
+        let [x, y] = [column, row].map(|at| usize::from(at) * STRIDE + STRIDE / 2);
+        let from = |at: usize| at.saturating_sub(CURSOR);
+        let to = |at: usize| (at + CURSOR).min(SIDE);
+        let cursor = [from(x), from(y), to(x), to(y)];
+        (by_pixel(&planes[..PIXELS]), Some(cursor))
+    })
+}
+
+/// Pixels between two places of the cursor, and from its middle to its edge.
+const STRIDE: usize = 4;
+const CURSOR: usize = 6;
+
+/// Scenes with boxes in JSON of COCO's form. `picture` gives the pixels of a scene, and the edges of an object of the last
+/// class if there is one.
+fn draw_coco(
+    order: &Order,
+    out: &mut Folder<'_>,
+    classes: &[&str],
+    picture: impl Fn(&Scene, &mut Rng) -> (Vec<u8>, Option<[usize; 4]>),
+) -> Result<()> {
     let category = |(i, name): (usize, &&str)| json!({ "id": i + 1, "name": name });
-    let categories: Vec<Value> = CLASSES.iter().enumerate().map(category).collect();
+    let categories: Vec<Value> = classes.iter().enumerate().map(category).collect();
     for (part, count, mut rng) in order.parts() {
         let (mut images, mut annotations) = (Vec::new(), Vec::new());
         for i in 0..count {
             let scene = Scene::random(&mut rng, MAX_OBJECTS);
             let name = format!("{i:05}.png");
             images.push(json!({ "id": i + 1, "file_name": name, "width": SIDE, "height": SIDE }));
-            for (object, [left, top, right, bottom], pixels) in seen(&scene) {
+            let mut add = |category: usize, [left, top, right, bottom]: [usize; 4], pixels| {
                 annotations.push(json!({
                     "id": annotations.len() + 1,
                     "image_id": i + 1,
-                    "category_id": scene.objects()[object].class + 1,
+                    "category_id": category,
                     "bbox": [left, top, right - left, bottom - top],
                     "area": pixels,
                     "iscrowd": 0,
                 }));
+            };
+            for (object, edges, pixels) in seen(&scene) {
+                let class = scene.objects()[object].class;
+                add(usize::from(class) + 1, edges, pixels);
             }
-            let mut pixels = rendered(&scene);
-            add_noise(&mut pixels, &mut rng);
+            let (pixels, last) = picture(&scene, &mut rng);
+            if let Some(edges @ [left, top, right, bottom]) = last {
+                add(classes.len(), edges, (right - left) * (bottom - top));
+            }
             let picture = png(ColorType::Rgb, &pixels)?;
             out.write(&format!("images/{part}/{name}"), &picture)?;
         }
@@ -117,6 +165,11 @@ fn seen(scene: &Scene) -> impl Iterator<Item = (usize, [usize; 4], usize)> {
 fn rendered(scene: &Scene) -> Vec<u8> {
     let mut planes = vec![0; PIXELS];
     scene.render_into(&mut planes);
+    by_pixel(&planes)
+}
+
+/// Planes of red, green and blue, pixel by pixel.
+fn by_pixel(planes: &[u8]) -> Vec<u8> {
     let plane = SIDE * SIDE;
     let colors = |at| [0, 1, 2].map(|i| planes[i * plane + at]);
     (0..plane).flat_map(colors).collect() // [3, H, W] -> [H, W, 3]

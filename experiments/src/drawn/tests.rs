@@ -106,6 +106,12 @@ fn every_set_is_read_back_by_its_reader() {
             vec![3, 64, 64],
             "disc square triangle cross ring",
         ),
+        (
+            Set::SpotBoxes,
+            40,
+            vec![3, 64, 64],
+            "disc square triangle cross ring cursor",
+        ),
         (Set::Parentheses, 400, vec![30, 1], "balanced unbalanced"),
         (Set::Copy, 200, vec![27, 4], "a b c d none"),
         (Set::Recall, 40, vec![11, 3], "0 1"),
@@ -274,6 +280,28 @@ fn boxes_hold_what_is_no_ground() {
         assert!(outside.count() < 12);
     }
     assert!(classes.into_iter().eq(0..5));
+}
+
+#[test]
+fn the_box_of_the_cursor_is_its_black_edge() {
+    let (_folder, train, _) = open(&order(Set::SpotBoxes, 40));
+    for sample in samples(&*train) {
+        let Target::Boxes(objects) = &sample.target else {
+            panic!("boxes");
+        };
+        let cursors: Vec<_> = objects.iter().filter(|object| object.class == 5).collect();
+        assert_eq!(cursors.len(), 1);
+        let [x1, y1, x2, y2] = cursors[0].bounds.map(|edge| edge as usize);
+        let black = |x: usize, y: usize| {
+            (0..3).all(|plane| pixels(&sample)[plane * 4096 + y * 64 + x] == 0)
+        };
+        // Those of its four sides that the picture does not cut off.
+        let (x, y) = ((x1 + x2) / 2, (y1 + y2) / 2);
+        assert!(x1 == 0 || black(x1, y));
+        assert!(x2 == 64 || black(x2 - 1, y));
+        assert!(y1 == 0 || black(x, y1));
+        assert!(y2 == 64 || black(x, y2 - 1));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 use thorndike_core::{Error, Kind, Picture, Result, Space, check_range};
 
 use super::{MAX_INFLATION, damaged};
@@ -280,9 +280,12 @@ fn checked_size(path: &Path, (width, height): (u32, u32), length: u64) -> Result
 /// Decodes a picture of 1 or 3 `channels`; resized with a triangle filter, which averages when it makes smaller.
 pub(super) fn read(path: &Path, channels: usize, fit: impl Into<Fit>) -> Result<Pixels> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    let image = decode(path, &bytes)?;
+    Ok(fitted(decode(path, &bytes)?, channels, fit.into()))
+}
+
+/// Brings a picture to the size of the input.
+fn fitted(image: DynamicImage, channels: usize, fit: Fit) -> Pixels {
     let own = [image.height() as usize, image.width() as usize];
-    let fit = fit.into();
     let frame = match fit {
         Fit::Own => None,
         Fit::Stretch(inner) => Some(inner),
@@ -304,10 +307,31 @@ pub(super) fn read(path: &Path, channels: usize, fit: impl Into<Fit>) -> Result<
         }
     };
     let pixels = Pixels { values, size };
-    Ok(match fit {
+    match fit {
         Fit::Letterbox(to) if size != to => pixels.framed(Letterbox::new(own, to).start, to),
         _ => pixels,
-    })
+    }
+}
+
+/// A picture as the detector of `info` reads it, and how it was fitted into the input.
+///
+/// # Errors
+/// If `info` is not of pictures.
+pub fn letterboxed(picture: &Picture, info: &Info) -> Result<(Sample, Letterbox)> {
+    let &[channels, height, width] = info.space.shape().as_slice() else {
+        let what = "pictures for a model of no pictures";
+        return Err(Error::Unsupported(what.to_owned()));
+    };
+    check(channels, Some([height, width]))?;
+    let (own, to) = (
+        [picture.height as usize, picture.width as usize],
+        [height, width],
+    );
+    let image = RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone());
+    let image = image.expect("three bytes a pixel");
+    let pixels = fitted(image.into(), channels, Fit::Letterbox(to));
+    let sample = pixels.into_sample(channels, Target::Unknown);
+    Ok((sample, Letterbox::new(own, to)))
 }
 
 /// The picture in a JPEG or PNG file, as it is.

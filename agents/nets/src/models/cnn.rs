@@ -423,6 +423,22 @@ impl CnnConfig {
         channels * if self.global_pool { 1 } else { height * width }
     }
 
+    /// Stride and channels of the last map of each stride.
+    pub(crate) fn map_shapes(&self) -> Vec<[usize; 2]> {
+        let (mut shapes, mut stride, mut channels) = (Vec::<[usize; 2]>::new(), 1, 0);
+        if self.one_dimensional {
+            return shapes;
+        }
+        for layer in &self.layers {
+            let [_, step, _] = layer.numbers();
+            channels = layer.outputs(channels);
+            stride *= step;
+            shapes.retain(|shape| shape[0] != stride);
+            shapes.push([stride, channels]);
+        }
+        shapes
+    }
+
     /// Weights on images of `shape`, and the features they give; 0 where [`Cnn::new`] would refuse.
     pub(crate) fn size(&self, shape: &[i64]) -> (u64, u64) {
         let Ok(images) = self.check().and_then(|()| self.images(shape)) else {
@@ -683,6 +699,20 @@ impl FeatureExtractor for Cnn {
 
     fn width(&self) -> i64 {
         self.width
+    }
+
+    fn maps(&self, images: &Tensor, train: bool) -> Option<Vec<Tensor>> {
+        let mut maps: Vec<Tensor> = Vec::new();
+        let mut x = channels_last(images);
+        for (layer, config) in self.layers.iter().zip(&self.config.layers) {
+            x = layer.forward(&x, train);
+            // The last of each stride.
+            if config.numbers()[1] == 1 {
+                maps.pop();
+            }
+            maps.push(x.shallow_clone());
+        }
+        (!self.config.one_dimensional).then_some(maps)
     }
 
     fn chain(&self) -> Option<Vec<LayerShape>> {

@@ -212,6 +212,22 @@ impl VggConfig {
         })
     }
 
+    /// Stride and channels of each stage behind its pooling.
+    pub(crate) fn map_shapes(&self) -> Vec<[usize; 2]> {
+        let (mut shapes, mut stride, mut channels) = (Vec::new(), 1, 0);
+        for entry in self.entries(1) {
+            match entry {
+                Entry::Conv(_, filters) => channels = filters,
+                Entry::Pool => {
+                    stride *= 2;
+                    shapes.push([stride, channels]);
+                }
+                Entry::Norm(_) | Entry::Relu => {}
+            }
+        }
+        shapes
+    }
+
     /// Weights on images of `shape`, and the features they give; 0 where [`Vgg::new`] would refuse.
     pub(crate) fn size(&self, shape: &[i64]) -> (u64, u64) {
         let Ok(plan) = self.plan(shape) else {
@@ -302,21 +318,24 @@ impl Vgg {
     }
 }
 
+impl Layer {
+    fn forward(&self, mut x: Tensor, train: bool) -> Tensor {
+        match self {
+            Self::Conv(conv) => conv.forward(&x),
+            Self::Norm(norm) => norm.forward(&x, train),
+            // In place: no backward pass needs the value in front of it.
+            Self::Relu => x.relu_(),
+            Self::Pool => Window::square(2, 2, 0).max_pool(&x),
+        }
+    }
+}
+
 impl FeatureExtractor for Vgg {
     fn features(&self, obs: &Tensor, train: bool) -> Tensor {
         let [height, width] = self.extent;
         let images = channels_last(&obs.view([-1, self.channels, height, width]));
-        let halves = Window::square(2, 2, 0);
-        let x = self
-            .features
-            .iter()
-            .fold(images, |mut x, layer| match layer {
-                Layer::Conv(conv) => conv.forward(&x),
-                Layer::Norm(norm) => norm.forward(&x, train),
-                // In place: no backward pass needs the value in front of it.
-                Layer::Relu => x.relu_(),
-                Layer::Pool => halves.max_pool(&x),
-            });
+        let layers = self.features.iter();
+        let x = layers.fold(images, |x, layer| layer.forward(x, train));
         let x = match self.pool {
             Some(pool) => x.adaptive_avg_pool2d([pool; 2]),
             None => x,
@@ -333,6 +352,17 @@ impl FeatureExtractor for Vgg {
 
     fn width(&self) -> i64 {
         self.width
+    }
+
+    fn maps(&self, images: &Tensor, train: bool) -> Option<Vec<Tensor>> {
+        let (mut maps, mut x) = (Vec::new(), channels_last(images));
+        for layer in &self.features {
+            x = layer.forward(x, train);
+            if let Layer::Pool = layer {
+                maps.push(x.shallow_clone());
+            }
+        }
+        Some(maps)
     }
 }
 

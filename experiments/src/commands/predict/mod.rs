@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use thorndike_core::{Registry, Seeds};
-use thorndike_data::boxes::clipped;
-use thorndike_data::{Batch, SourceConfig, Task, read_picture};
+use thorndike_data::boxes::{Letterbox, clipped};
+use thorndike_data::{Batch, Detection, Sample, SourceConfig, Task, letterboxed, read_picture};
 use thorndike_nets::{Which, sample_next};
 
 use super::Outcome;
@@ -15,6 +15,8 @@ use super::eval::read_config;
 use super::out::{out, outln};
 use crate::config::Task as Work;
 use crate::detected::{SHOWN_FROM, coco_results, drawn};
+use crate::film::Film;
+use crate::frames::each_frame;
 use crate::launch::write_whole;
 use crate::plot::png;
 use crate::scored::{Trained, first_seed, said, trained_in};
@@ -169,51 +171,119 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
     Ok(())
 }
 
-/// Finds objects: prints them, or writes pictures with boxes and `detections.json` into the folder `--out`.
+/// Finds objects: prints them, or writes pictures with boxes and `detections.json` into the folder `--out`. A GIF is looked
+/// at frame by frame.
 fn boxes(args: &Args, source: &SourceConfig, model: &mut Trained) -> Outcome {
-    let names = model.model.info.task.names().to_vec();
-    let mut all = Vec::new();
+    let mut finder = Finder {
+        names: model.model.info.task.names().to_vec(),
+        model,
+        prints: args.out.is_none(),
+        all: Vec::new(),
+    };
     if let Some(folder) = &args.out {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     for file in &args.files {
-        let set = source.unlabelled(&model.model.info, file)?;
-        for index in 0..set.len() {
-            let batch =
-                Batch::collate(vec![(index, set.sample(index)?)]).map_err(anyhow::Error::msg)?;
-            let prediction = model.learner.predict(&batch, true)?;
-            let mut found = prediction.detections(1).remove(0);
-            if let Some(frame) = set.frame(index) {
-                for found in &mut found {
-                    found.bounds = clipped(frame.back(found.bounds), frame.from);
-                }
-            }
-            let origin = set.origin(index);
-            match &args.out {
-                Some(folder) => {
-                    let picture = drawn(&read_picture(origin.as_ref())?, &found, &names)?;
-                    let stem = Path::new(&origin).file_stem().unwrap_or_default();
-                    let path = folder.join(stem).with_extension("png");
-                    let bytes = png(picture.width, picture.height, &picture.rgb)?;
-                    write_whole(&path, &bytes)?;
-                }
-                None => {
-                    for found in found.iter().filter(|found| found.score >= SHOWN_FROM) {
-                        let [x1, y1, x2, y2] = found.bounds;
-                        let (name, score) = (&names[found.class], found.score);
-                        outln!("{origin}  {name} {score:.4}  {x1:.1} {y1:.1} {x2:.1} {y2:.1}");
+        let stem = |path: &Path| path.file_stem().unwrap_or_default().to_owned();
+        let is_gif = |ending: &std::ffi::OsStr| ending.eq_ignore_ascii_case("gif");
+        if file.extension().is_some_and(is_gif) {
+            let mut film: Option<Film> = None;
+            let mut number = 0;
+            each_frame(file, |picture, seconds| {
+                number += 1;
+                let (sample, frame) = letterboxed(picture, &finder.model.model.info)?;
+                let origin = format!("{} frame {number}", file.display());
+                let found = finder.find(origin, sample, Some(frame))?;
+                let Some(folder) = &args.out else {
+                    return Ok(());
+                };
+                let film = match &mut film {
+                    Some(film) => film,
+                    none => {
+                        let path = folder.join(stem(file)).with_extension("gif");
+                        // Viewers take no time for a tenth of a second.
+                        let speed = if seconds > 0.0 { 1.0 / seconds } else { 10.0 };
+                        none.insert(Film::create(&path, speed)?)
                     }
-                }
+                };
+                let caption = finder.counted(&found);
+                film.add(&drawn(picture, &found, &finder.names)?, &[&caption])
+            })?;
+            if let Some(film) = film {
+                film.finish()?;
             }
-            all.push((origin, found));
+            continue;
+        }
+        let set = source.unlabelled(&finder.model.model.info, file)?;
+        for index in 0..set.len() {
+            let origin = set.origin(index);
+            let found = finder.find(origin.clone(), set.sample(index)?, set.frame(index))?;
+            if let Some(folder) = &args.out {
+                let picture = drawn(&read_picture(origin.as_ref())?, &found, &finder.names)?;
+                let path = folder.join(stem(origin.as_ref())).with_extension("png");
+                let bytes = png(picture.width, picture.height, &picture.rgb)?;
+                write_whole(&path, &bytes)?;
+            }
         }
     }
     if let Some(folder) = &args.out {
         let path = folder.join("detections.json");
-        write_whole(&path, coco_results(&all, &names).to_string().as_bytes())?;
+        let json = coco_results(&finder.all, &finder.names).to_string();
+        write_whole(&path, json.as_bytes())?;
         outln!("{}", folder.display());
     }
     Ok(())
+}
+
+/// Finds objects, and remembers them.
+struct Finder<'a> {
+    model: &'a mut Trained,
+    names: Vec<String>,
+    prints: bool,
+    /// Of each picture, where it comes from and what was found.
+    all: Vec<(String, Vec<Detection>)>,
+}
+
+impl Finder<'_> {
+    /// What is in a picture, in its own pixels.
+    fn find(
+        &mut self,
+        origin: String,
+        sample: Sample,
+        frame: Option<Letterbox>,
+    ) -> anyhow::Result<Vec<Detection>> {
+        let batch = Batch::collate(vec![(0, sample)]).map_err(anyhow::Error::msg)?;
+        let mut found = self
+            .model
+            .learner
+            .predict(&batch, true)?
+            .detections(1)
+            .remove(0);
+        if let Some(frame) = frame {
+            for found in &mut found {
+                found.bounds = clipped(frame.back(found.bounds), frame.from);
+            }
+        }
+        if self.prints {
+            for found in found.iter().filter(|found| found.score >= SHOWN_FROM) {
+                let [x1, y1, x2, y2] = found.bounds;
+                let (name, score) = (&self.names[found.class], found.score);
+                outln!("{origin}  {name} {score:.4}  {x1:.1} {y1:.1} {x2:.1} {y2:.1}");
+            }
+        }
+        self.all.push((origin, found.clone()));
+        Ok(found)
+    }
+
+    /// How many of each class are shown.
+    fn counted(&self, found: &[Detection]) -> String {
+        let mut counts = vec![0; self.names.len()];
+        let shown = found.iter().filter(|found| found.score >= SHOWN_FROM);
+        shown.for_each(|found| counts[found.class] += 1);
+        let some = self.names.iter().zip(counts).filter(|(_, n)| *n > 0);
+        let some: Vec<String> = some.map(|(name, n)| format!("{name} {n}")).collect();
+        some.join(", ")
+    }
 }
 
 /// Goes on with a text, character by character.
