@@ -136,6 +136,9 @@ impl MultiNetwork {
             let what = "an update of several tasks is made of one batch of each; give 1";
             return training("accumulate", what);
         }
+        if learning.ema_decay.is_some() {
+            return training("ema_decay", "several tasks have no mean of weights; leave it out");
+        }
         let fixed = learning.weighting.is_fixed();
         for task in tasks {
             let key = |key: &str| format!("tasks.{}.{key}", task.name);
