@@ -723,8 +723,12 @@ impl PretrainedConfig {
                     rest.is_some_and(|rest| rest.starts_with('.'))
                 };
                 if !own.iter().any(found) {
-                    let mut layers: Vec<&str> = own.iter().map(|name| layer_of(name)).collect();
-                    layers.dedup();
+                    let mut layers: Vec<&str> = Vec::new();
+                    for layer in own.iter().map(|name| layer_of(name)) {
+                        if !layers.contains(&layer) && layer != "normalize" {
+                            layers.push(layer);
+                        }
+                    }
                     let what = format!("there is no layer {fresh:?}; known: {}", layers.join(", "));
                     return Err(Error::config("fresh", what));
                 }
@@ -1153,13 +1157,13 @@ mod tests {
     fn each_layer_moves_as_its_own_rate_says_and_fresh_ones_as_the_head() {
         let dir = tempfile::tempdir().unwrap();
         saved(dir.path());
-        // Layers conv.0 and hidden.0 of the convolutional network.
+        // Layers conv.0 and 0 of the convolutional network.
         for (fresh, step, moved) in [
             ("[]", 3, [0.0, 0.0]),
             ("[]", 4, [0.0, 0.5]),
             ("[]", 8, [0.25, 0.5]),
-            (r#"["hidden"]"#, 3, [0.0, 1.0]),
-            (r#"["hidden"]"#, 4, [0.5, 1.0]),
+            (r#"["0"]"#, 3, [0.0, 1.0]),
+            (r#"["0"]"#, 4, [0.5, 1.0]),
         ] {
             let json = format!(
                 r#"{{"from": {:?}, "freeze": {{"thaw_every_steps": 4}}, "layer_decay": 2.0, "fresh": {fresh}}}"#,
@@ -1169,7 +1173,7 @@ mod tests {
             let (mut store, extractor) = built(&config, &image(1)).unwrap();
             let layers = store.layers_below("extractor.", layer_of);
             let names: Vec<&str> = layers.iter().map(|(name, _)| name.as_str()).collect();
-            assert_eq!(names, ["conv.0", "hidden.0"]);
+            assert_eq!(names, ["conv.0", "0"]);
             store.enable_gradients();
             let before = store.flat().copy();
             let x = Tensor::ones([2, 1, 6, 6], (Kind::Float, Device::Cpu));
@@ -1200,21 +1204,21 @@ mod tests {
             fresh: vec![fresh.to_owned()],
             ..config(dir.path(), "true")
         };
-        let (store, _) = built(&config("hidden"), &image(1)).unwrap();
+        let (store, _) = built(&config("0"), &image(1)).unwrap();
         let values = |store: &ParamStore, name: &str| {
             let found = store.tensors().find(|(found, ..)| *found == name);
             crate::params::to_vec(&found.unwrap().2)
         };
         for (name, same) in [
             ("extractor.conv.0.weight", true),
-            ("extractor.hidden.0.weight", false),
+            ("extractor.0.weight", false),
         ] {
             let [own, trained] = [&store, network.params()].map(|store| values(store, name));
             assert_eq!(own == trained, same, "{name}");
         }
-        let said = built(&config("hiden"), &image(1)).unwrap_err().to_string();
+        let said = built(&config("1"), &image(1)).unwrap_err().to_string();
         assert!(
-            said.starts_with("fresh: there is no layer \"hiden\"; known: conv.0, hidden.0"),
+            said.starts_with("fresh: there is no layer \"1\"; known: conv.0, 0"),
             "{said}"
         );
     }
