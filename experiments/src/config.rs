@@ -37,7 +37,7 @@ use crate::words::{self, WordsTask};
 /// kind = "cnn"
 /// ```
 ///
-/// or word vectors of a text, with `kind = "corpus"` and `kind = "word2vec"` there.
+/// or one of several tasks, with `[tasks.NAME]` and its `data` in place of `[data]`; or word vectors of a text, with `kind = "corpus"` and `kind = "word2vec"` there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "File", into = "File")]
 pub struct Config {

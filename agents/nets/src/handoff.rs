@@ -407,7 +407,8 @@ pub struct PretrainedConfig {
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub layer_decay: f64,
     /// Beginnings of the names of layers that are not taken over: they begin as new ones do and learn as the head does, such
-    /// as `["up"]`, the way back of a U-Net that has learned classes of pictures. Default none.
+    /// as `["up"]`, the way back of a U-Net that has learned classes of pictures. Statistics of batch norms are then those of
+    /// what is learned from. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<String>,
     /// Of a supervised model: whether the head is a new one or the trained one. Default a new one.
@@ -675,7 +676,12 @@ impl PretrainedConfig {
             }
         };
         self.take_over(scope, before, &path)?;
-        let inner = Box::new(Settled { inner, classes });
+        let has_fresh = !self.fresh.is_empty();
+        let inner = Box::new(Settled {
+            inner,
+            has_fresh,
+            classes,
+        });
         let same = float_shape(&info.space) == float_shape(reads.space);
         if is_text || times == 1 && same {
             return Ok(inner);
@@ -704,8 +710,11 @@ impl PretrainedConfig {
         let before = scope.declared();
         let inner = agent.extractor.build(scope, reads)?;
         self.take_over(scope, before, &dir.join(WEIGHTS))?;
-        let classes = None;
-        Ok(Box::new(Settled { inner, classes }))
+        Ok(Box::new(Settled {
+            inner,
+            has_fresh: !self.fresh.is_empty(),
+            classes: None,
+        }))
     }
 
     /// Reads the weights in `path` of what was declared in `scope` since `before`.
@@ -841,17 +850,20 @@ pub(crate) fn listed(names: &[String]) -> String {
 }
 
 /// An extractor that is always as in prediction: what is learned from is other than what the model learned from, so running
-/// statistics of batch norms stay, and nothing is dropped.
+/// statistics of batch norms stay, and nothing is dropped. Only one with fresh layers, which have no statistics yet, learns as
+/// a new one does.
 #[derive(Debug)]
 struct Settled {
     inner: Box<dyn FeatureExtractor>,
+    /// Whether it has fresh layers.
+    has_fresh: bool,
     /// The head of the model, if its classes are asked for.
     classes: Option<Linear>,
 }
 
 impl FeatureExtractor for Settled {
-    fn features(&self, obs: &Tensor, _train: bool) -> Tensor {
-        let features = self.inner.features(obs, false);
+    fn features(&self, obs: &Tensor, train: bool) -> Tensor {
+        let features = self.inner.features(obs, train && self.has_fresh);
         match &self.classes {
             None => features,
             Some(head) => head.forward(&features).softmax(-1, Kind::Float),
@@ -873,10 +885,11 @@ impl FeatureExtractor for Settled {
         self.inner.notes()
     }
 
-    fn pixels(&self, images: &Tensor, _train: bool) -> Option<Tensor> {
+    fn pixels(&self, images: &Tensor, train: bool) -> Option<Tensor> {
+        let train = train && self.has_fresh;
         self.classes
             .is_none()
-            .then(|| self.inner.pixels(images, false))?
+            .then(|| self.inner.pixels(images, train))?
     }
 
     fn sequence(&self) -> Option<&dyn SequenceReader> {
@@ -904,8 +917,9 @@ impl Settled {
 }
 
 impl SequenceReader for Settled {
-    fn read(&self, x: &Tensor, lengths: &[u32], state: Option<&Tensor>, _train: bool) -> Reading {
-        self.reader().read(x, lengths, state, false)
+    fn read(&self, x: &Tensor, lengths: &[u32], state: Option<&Tensor>, train: bool) -> Reading {
+        let train = train && self.has_fresh;
+        self.reader().read(x, lengths, state, train)
     }
 
     fn state_len(&self) -> i64 {

@@ -302,7 +302,7 @@ impl MultiNetwork {
     }
 
     /// The sum of the losses, weighed; changes the weights if they are learned beside the network.
-    fn weigh(&mut self, losses: &[Tensor], values: &[f64]) -> Result<Tensor> {
+    fn weigh(&mut self, losses: &[Tensor], values: &[f64], still: bool) -> Result<Tensor> {
         match self.learning.weighting {
             Weighting::Fixed => Ok(weighed_loss(losses, &self.balance.weights)),
             Weighting::Uncertainty => {
@@ -316,6 +316,10 @@ impl MultiNetwork {
             } => {
                 let shared = self.shared_weights()?;
                 let mut norms = Vec::new();
+                // A task with nothing that counts in this batch has no gradient, and neither has a frozen extractor.
+                if losses.iter().any(|loss| !loss.requires_grad()) || still {
+                    return Ok(weighed_loss(losses, &self.balance.weights));
+                }
                 for loss in losses {
                     let gradient = Tensor::run_backward(&[loss], &[&shared], true, false).remove(0);
                     norms.push(match gradient.defined() {
@@ -372,7 +376,7 @@ impl Learner for MultiNetwork {
                 _ => loss,
             })
             .collect();
-        let all = self.weigh(&terms, &values)?;
+        let all = self.weigh(&terms, &values, still)?;
         if all.requires_grad() {
             all.backward();
         }
