@@ -88,8 +88,8 @@ impl ModelFile {
 pub struct AgentFile {
     /// Its settings.
     pub extractor: ExtractorConfig,
-    /// What the agent observed, the frames of a stack together.
-    pub space: Space,
+    /// What the agent observed, the frames of a stack together, as [`Space`] is written: JSON has no infinite bounds.
+    pub space: String,
     /// Frames in an observation.
     pub frames: usize,
     /// Words that tokens of an observation stand for.
@@ -105,7 +105,7 @@ impl AgentFile {
     pub fn new(extractor: &ExtractorConfig, inputs: &Inputs<'_>) -> Result<Self> {
         Ok(Self {
             extractor: extractor.settled()?,
-            space: inputs.space.clone(),
+            space: inputs.space.to_string(),
             frames: inputs.frames,
             vocabulary: inputs.vocabulary.to_vec(),
         })
@@ -133,7 +133,7 @@ impl AgentFile {
     fn check_reads(&self, from: &Path, reads: &Inputs<'_>) -> Result<()> {
         let wrong = |what: String| Err(Error::config("from", what));
         let from = from.display();
-        if (&self.space, self.frames) != (reads.space, reads.frames) {
+        if (&self.space, self.frames) != (&reads.space.to_string(), reads.frames) {
             return wrong(format!(
                 "the agent in {from} observed {}, and the observations are {}; an agent that observed the same is needed",
                 self.space, reads.space
