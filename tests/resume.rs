@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use thorndike_core::{Rng, Seeds};
 use thorndike_tests::{
-    Files, MODELS, binary, final_state, small_config, small_model, stderr, thorndike,
+    Files, MODELS, binary, final_state, small_config, small_mixed, small_model, small_tasks,
+    small_thawing, stderr, thorndike,
 };
 
 /// Events and final state of both seeds.
@@ -44,9 +45,12 @@ fn run_and_kill(folder: &Path, args: &[&str], delay: Duration) -> bool {
 
 /// Writes the configuration of an agent or a model; gives the command that takes it.
 fn write_config(folder: &Path, what: &str) -> &'static str {
-    let (config, command) = match MODELS.contains(&what) {
-        true => (small_model(folder, what), "fit"),
-        false => (small_config(what), "train"),
+    let (config, command) = match what {
+        "tasks" => (small_tasks(folder, "{ kind = \"grad-norm\" }"), "fit"),
+        "thawing" => (small_thawing(folder), "fit"),
+        "mixed" => (small_mixed(), "train"),
+        _ if MODELS.contains(&what) => (small_model(folder, what), "fit"),
+        _ => (small_config(what), "train"),
     };
     fs::write(folder.join("small.toml"), config).unwrap();
     command
@@ -123,6 +127,17 @@ fn every_kind_of_model_survives_being_killed_at_random_moments() {
         kills += killed_run_ends_as_an_undisturbed_one(kind, 4, &mut rng);
     }
     assert!(kills >= 10, "only {kills} kills hit a running process");
+    println!("{kills} kills");
+}
+
+#[test]
+fn runs_of_several_tasks_and_of_thawing_layers_survive_being_killed_at_random_moments() {
+    let mut rng = Seeds::new(22).stream("kill", 0);
+    let mut kills = 0;
+    for what in ["tasks", "thawing", "mixed"] {
+        kills += killed_run_ends_as_an_undisturbed_one(what, 4, &mut rng);
+    }
+    assert!(kills >= 5, "only {kills} kills hit a running process");
     println!("{kills} kills");
 }
 

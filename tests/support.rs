@@ -276,6 +276,100 @@ pub fn small_model(folder: &Path, kind: &str) -> String {
     )
 }
 
+/// As [`small_model`], of two tasks of the same pictures: which corner is bright, and whether it is on the left. Their losses
+/// are weighed as `weighting` says.
+pub fn small_tasks(folder: &Path, weighting: &str) -> String {
+    small_model(folder, "cnn");
+    "name = \"small\"
+epochs = 8
+seeds = [1, 2]
+[tasks.corner.data]
+kind = \"idx\"
+path = \"drawn\"
+split = { validation = 0.25 }
+augment = [{ kind = \"shift\", pixels = 1 }]
+[tasks.side.data]
+kind = \"idx\"
+path = \"drawn\"
+split = { validation = 0.25 }
+groups = { left = [\"0\", \"2\"], right = [\"1\", \"3\"] }
+[model]
+kind = \"cnn\"
+layers = [{ filters = 8, size = 3, stride = 1, padding = 1 }, { pool = \"max\", size = 4 }]
+hidden = [16]
+norm = \"batch\"
+[training]
+batch_size = 24
+mix = \"even\"
+weighting = WEIGHTING
+optimizer = { kind = \"adam\", learning_rate = 1e-2 }
+[save]
+every_steps = 100
+"
+    .replace("WEIGHTING", weighting)
+}
+
+/// As [`small_model`], of a network that begins with what another one learned, which is trained first: corners 0 and 1
+/// after 2 and 3, its layers thawed one after another.
+///
+/// # Panics
+/// If the first one cannot be trained.
+pub fn small_thawing(folder: &Path) -> String {
+    let source = small_model(folder, "cnn")
+        .replace("name = \"small\"", "name = \"source\"")
+        .replace("seeds = [1, 2]", "seeds = [1]")
+        .replace("mixup = { alpha = 0.1 }", "only = [\"2\", \"3\"]");
+    fs::write(folder.join("source.toml"), source).expect("writable");
+    let trained = thorndike(folder, &["fit", "source.toml", "--force"]);
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    "name = \"small\"
+epochs = 12
+seeds = [1, 2]
+[data]
+kind = \"idx\"
+path = \"drawn\"
+split = { validation = 0.25 }
+only = [\"0\", \"1\"]
+per_class = 10
+[model]
+kind = \"pretrained\"
+from = \"results/source\"
+freeze = { thaw_every_steps = 60 }
+layer_decay = 2.6
+[training]
+batch_size = 8
+clip_norm = 1.0
+optimizer = { kind = \"adam\", learning_rate = 2e-2 }
+[save]
+every_steps = 30
+"
+    .to_owned()
+}
+
+/// A small configuration of a DQN that learns two tasks of MiniGrid at once.
+pub fn small_mixed() -> String {
+    "name = \"small\"
+steps = 1500
+seeds = [1, 2]
+[env]
+id = \"mixed\"
+num_envs = 3
+params.tasks = [
+    { name = \"empty\", id = \"minigrid-empty\", params = { size = 5 } },
+    { name = \"door\", id = \"minigrid-go-to-door\" },
+]
+[agent]
+id = \"dqn\"
+params = { batch_size = 16, warmup_steps = 100, replay = { capacity = 1000 }, extractor = { kind = \"mlp\", hidden = [16] } }
+[eval]
+episodes = 4
+final_episodes = 10
+[save]
+every_steps = 75
+"
+    .to_owned()
+}
+
 /// A vocabulary of BERT.
 pub const VOCABULARY: [&str; 24] = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "film", "song", "book", "was", "is",

@@ -275,6 +275,9 @@ impl Evaluation {
     /// Mean return of each of `tasks` tasks, where row `i` of the `rows` environments is of task `i mod tasks`; no number if
     /// none of its episodes was played.
     pub fn means_of_tasks(&self, tasks: usize, rows: usize) -> Vec<f64> {
+        if tasks == 0 {
+            return Vec::new();
+        }
         let episodes = self.returns.len();
         let (mut sums, mut counts) = (vec![0.0; tasks], vec![0.0; tasks]);
         let mut returns = self.returns.iter();

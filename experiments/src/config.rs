@@ -39,8 +39,9 @@ use crate::words::{self, WordsTask};
 /// kind = "cnn"
 /// ```
 ///
-/// or word vectors of a text, with `kind = "corpus"` and `kind = "word2vec"` there. With a table `[federated]` an agent or a
-/// model learns at several clients, and a step is a round.
+/// or one of several tasks, with `[tasks.NAME]` and its `data` in place of `[data]`; or word vectors of a text, with
+/// `kind = "corpus"` and `kind = "word2vec"` there. With a table `[federated]` an agent or a model learns at several clients,
+/// and a step is a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "File", into = "File")]
 pub struct Config {

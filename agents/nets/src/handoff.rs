@@ -91,8 +91,8 @@ impl ModelFile {
 pub struct AgentFile {
     /// Its settings.
     pub extractor: ExtractorConfig,
-    /// What the agent observed, the frames of a stack together.
-    pub space: Space,
+    /// What the agent observed, the frames of a stack together, as [`Space`] is written: JSON has no infinite bounds.
+    pub space: String,
     /// Frames in an observation.
     pub frames: usize,
     /// Words that tokens of an observation stand for.
@@ -108,7 +108,7 @@ impl AgentFile {
     pub fn new(extractor: &ExtractorConfig, inputs: &Inputs<'_>) -> Result<Self> {
         Ok(Self {
             extractor: extractor.settled()?,
-            space: inputs.space.clone(),
+            space: inputs.space.to_string(),
             frames: inputs.frames,
             vocabulary: inputs.vocabulary.to_vec(),
         })
@@ -136,7 +136,7 @@ impl AgentFile {
     fn check_reads(&self, from: &Path, reads: &Inputs<'_>) -> Result<()> {
         let wrong = |what: String| Err(Error::config("from", what));
         let from = from.display();
-        if (&self.space, self.frames) != (reads.space, reads.frames) {
+        if (&self.space, self.frames) != (&reads.space.to_string(), reads.frames) {
             return wrong(format!(
                 "the agent in {from} observed {}, and the observations are {}; an agent that observed the same is needed",
                 self.space, reads.space
@@ -507,7 +507,8 @@ pub struct PretrainedConfig {
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub layer_decay: f64,
     /// Beginnings of the names of layers that are not taken over: they begin as new ones do and learn as the head does, such
-    /// as `["up"]`, the way back of a U-Net that has learned classes of pictures. Default none.
+    /// as `["up"]`, the way back of a U-Net that has learned classes of pictures. Statistics of batch norms are then those of
+    /// what is learned from. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<String>,
     /// Of a supervised model: whether the head is a new one or the trained one. Default a new one.
@@ -775,7 +776,12 @@ impl PretrainedConfig {
             }
         };
         self.take_over(scope, before, &path)?;
-        let inner = Box::new(Settled { inner, classes });
+        let has_fresh = !self.fresh.is_empty();
+        let inner = Box::new(Settled {
+            inner,
+            has_fresh,
+            classes,
+        });
         let same = float_shape(&info.space) == float_shape(reads.space);
         if is_text || times == 1 && same {
             return Ok(inner);
@@ -804,8 +810,11 @@ impl PretrainedConfig {
         let before = scope.declared();
         let inner = agent.extractor.build(scope, reads)?;
         self.take_over(scope, before, &dir.join(WEIGHTS))?;
-        let classes = None;
-        Ok(Box::new(Settled { inner, classes }))
+        Ok(Box::new(Settled {
+            inner,
+            has_fresh: !self.fresh.is_empty(),
+            classes: None,
+        }))
     }
 
     /// Reads the weights in `path` of what was declared in `scope` since `before`.
@@ -823,8 +832,12 @@ impl PretrainedConfig {
                     rest.is_some_and(|rest| rest.starts_with('.'))
                 };
                 if !own.iter().any(found) {
-                    let mut layers: Vec<&str> = own.iter().map(|name| layer_of(name)).collect();
-                    layers.dedup();
+                    let mut layers: Vec<&str> = Vec::new();
+                    for layer in own.iter().map(|name| layer_of(name)) {
+                        if !layers.contains(&layer) && layer != "normalize" {
+                            layers.push(layer);
+                        }
+                    }
                     let what = format!("there is no layer {fresh:?}; known: {}", layers.join(", "));
                     return Err(Error::config("fresh", what));
                 }
@@ -937,17 +950,20 @@ pub(crate) fn listed(names: &[String]) -> String {
 }
 
 /// An extractor that is always as in prediction: what is learned from is other than what the model learned from, so running
-/// statistics of batch norms stay, and nothing is dropped.
+/// statistics of batch norms stay, and nothing is dropped. Only one with fresh layers, which have no statistics yet, learns as
+/// a new one does.
 #[derive(Debug)]
 struct Settled {
     inner: Box<dyn FeatureExtractor>,
+    /// Whether it has fresh layers.
+    has_fresh: bool,
     /// The head of the model, if its classes are asked for.
     classes: Option<Linear>,
 }
 
 impl FeatureExtractor for Settled {
-    fn features(&self, obs: &Tensor, _train: bool) -> Tensor {
-        let features = self.inner.features(obs, false);
+    fn features(&self, obs: &Tensor, train: bool) -> Tensor {
+        let features = self.inner.features(obs, train && self.has_fresh);
         match &self.classes {
             None => features,
             Some(head) => head.forward(&features).softmax(-1, Kind::Float),
@@ -973,10 +989,11 @@ impl FeatureExtractor for Settled {
         self.inner.notes()
     }
 
-    fn pixels(&self, images: &Tensor, _train: bool) -> Option<Tensor> {
+    fn pixels(&self, images: &Tensor, train: bool) -> Option<Tensor> {
+        let train = train && self.has_fresh;
         self.classes
             .is_none()
-            .then(|| self.inner.pixels(images, false))?
+            .then(|| self.inner.pixels(images, train))?
     }
 
     fn sequence(&self) -> Option<&dyn SequenceReader> {
@@ -1004,8 +1021,9 @@ impl Settled {
 }
 
 impl SequenceReader for Settled {
-    fn read(&self, x: &Tensor, lengths: &[u32], state: Option<&Tensor>, _train: bool) -> Reading {
-        self.reader().read(x, lengths, state, false)
+    fn read(&self, x: &Tensor, lengths: &[u32], state: Option<&Tensor>, train: bool) -> Reading {
+        let train = train && self.has_fresh;
+        self.reader().read(x, lengths, state, train)
     }
 
     fn state_len(&self) -> i64 {
@@ -1257,13 +1275,13 @@ mod tests {
     fn each_layer_moves_as_its_own_rate_says_and_fresh_ones_as_the_head() {
         let dir = tempfile::tempdir().unwrap();
         saved(dir.path());
-        // Layers conv.0 and hidden.0 of the convolutional network.
+        // Layers conv.0 and 0 of the convolutional network.
         for (fresh, step, moved) in [
             ("[]", 3, [0.0, 0.0]),
             ("[]", 4, [0.0, 0.5]),
             ("[]", 8, [0.25, 0.5]),
-            (r#"["hidden"]"#, 3, [0.0, 1.0]),
-            (r#"["hidden"]"#, 4, [0.5, 1.0]),
+            (r#"["0"]"#, 3, [0.0, 1.0]),
+            (r#"["0"]"#, 4, [0.5, 1.0]),
         ] {
             let json = format!(
                 r#"{{"from": {:?}, "freeze": {{"thaw_every_steps": 4}}, "layer_decay": 2.0, "fresh": {fresh}}}"#,
@@ -1273,7 +1291,7 @@ mod tests {
             let (mut store, extractor) = built(&config, &image(1)).unwrap();
             let layers = store.layers_below("extractor.", layer_of);
             let names: Vec<&str> = layers.iter().map(|(name, _)| name.as_str()).collect();
-            assert_eq!(names, ["conv.0", "hidden.0"]);
+            assert_eq!(names, ["conv.0", "0"]);
             store.enable_gradients();
             let before = store.flat().copy();
             let x = Tensor::ones([2, 1, 6, 6], (Kind::Float, Device::Cpu));
@@ -1304,21 +1322,21 @@ mod tests {
             fresh: vec![fresh.to_owned()],
             ..config(dir.path(), "true")
         };
-        let (store, _) = built(&config("hidden"), &image(1)).unwrap();
+        let (store, _) = built(&config("0"), &image(1)).unwrap();
         let values = |store: &ParamStore, name: &str| {
             let found = store.tensors().find(|(found, ..)| *found == name);
             crate::params::to_vec(&found.unwrap().2)
         };
         for (name, same) in [
             ("extractor.conv.0.weight", true),
-            ("extractor.hidden.0.weight", false),
+            ("extractor.0.weight", false),
         ] {
             let [own, trained] = [&store, network.params()].map(|store| values(store, name));
             assert_eq!(own == trained, same, "{name}");
         }
-        let said = built(&config("hiden"), &image(1)).unwrap_err().to_string();
+        let said = built(&config("1"), &image(1)).unwrap_err().to_string();
         assert!(
-            said.starts_with("fresh: there is no layer \"hiden\"; known: conv.0, hidden.0"),
+            said.starts_with("fresh: there is no layer \"1\"; known: conv.0, 0"),
             "{said}"
         );
     }

@@ -305,7 +305,7 @@ impl MultiNetwork {
     }
 
     /// The sum of the losses, weighed; changes the weights if they are learned beside the network.
-    fn weigh(&mut self, losses: &[Tensor], values: &[f64]) -> Result<Tensor> {
+    fn weigh(&mut self, losses: &[Tensor], values: &[f64], still: bool) -> Result<Tensor> {
         match self.learning.weighting {
             Weighting::Fixed => Ok(weighed_loss(losses, &self.balance.weights)),
             Weighting::Uncertainty => {
@@ -319,6 +319,10 @@ impl MultiNetwork {
             } => {
                 let shared = self.shared_weights()?;
                 let mut norms = Vec::new();
+                // A task with nothing that counts in this batch has no gradient, and neither has a frozen extractor.
+                if losses.iter().any(|loss| !loss.requires_grad()) || still {
+                    return Ok(weighed_loss(losses, &self.balance.weights));
+                }
                 for loss in losses {
                     let gradient = Tensor::run_backward(&[loss], &[&shared], true, false).remove(0);
                     norms.push(match gradient.defined() {
@@ -375,7 +379,7 @@ impl Learner for MultiNetwork {
                 _ => loss,
             })
             .collect();
-        let all = self.weigh(&terms, &values)?;
+        let all = self.weigh(&terms, &values, still)?;
         if all.requires_grad() {
             all.backward();
         }
@@ -711,7 +715,14 @@ mod tests {
         let tasks = [task("sentence", &short), task("word", &long)];
         let rnn: RnnConfig =
             serde_json::from_str(r#"{"embedding": 4, "units": 8, "bidirectional": true}"#).unwrap();
-        let (learning, known, seeds) = (LearningConfig::default(), Known::default(), Seeds::new(4));
+        let learning = LearningConfig {
+            optimizer: OptimConfig::Adam(AdamConfig {
+                learning_rate: Schedule::constant(1e-2),
+                ..AdamConfig::default()
+            }),
+            ..LearningConfig::default()
+        };
+        let (known, seeds) = (Known::default(), Seeds::new(4));
         let rnn = ExtractorConfig::Rnn(rnn);
         let mut network =
             MultiNetwork::new(&rnn, &learning, &tasks, &known, seeds, Device::Cpu).unwrap();
@@ -786,13 +797,13 @@ mod tests {
             lengths: Vec::new(),
             targets: Targets::Classes(Array::from_vec(vec![0, 1], 1)),
         };
-        let weight = |network: &MultiNetwork| {
-            let mut found = network.params.tensors();
-            let found = found.find(|(name, ..)| name.ends_with("weight"));
+        let first = |ending: &str| {
+            let is_it = |name: &str| name.starts_with("extractor.conv.0") && name.ends_with(ending);
+            let found = network.params.tensors().find(|(name, ..)| is_it(name));
             to_vec(&found.unwrap().2)[0]
         };
-        // A tenth of the mean of both, 0.5 of the highest value, times the weight; no bias before a norm.
-        let expected = 0.1 * 0.5 * weight(&network);
+        // A tenth of the mean over both, of which the one is 0 and the other the highest value.
+        let expected = 0.1 * (0.5 * first(".weight") + first(".bias"));
         network
             .learn_tasks(&[batch(0), batch(255)], &[true; 2], at(0))
             .unwrap();

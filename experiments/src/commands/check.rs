@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use thorndike_core::{EnvOptions, Error, Registry, Result, Seeds, check_random_play};
+use thorndike_core::{EnvOptions, Error, MIXED, Registry, Result, Seeds, check_random_play};
 
 use super::Outcome;
 use super::out::{out, outln};
@@ -64,7 +64,11 @@ fn play_a_little(config: &Config, registry: &Registry) -> Result<()> {
         return Ok(());
     };
     let options = EnvOptions {
-        num_envs: env.options.num_envs.min(3),
+        num_envs: match env.id.as_str() {
+            // At least one of each task.
+            MIXED => env.options.num_envs,
+            _ => env.options.num_envs.min(3),
+        },
         threads: Some(1),
         ..env.options.clone()
     };

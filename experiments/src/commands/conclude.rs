@@ -17,7 +17,7 @@ use crate::run::{CHECKPOINTS, SUMMARY, SeedSummary, seed_dir};
 use crate::runs::{self, ReferenceLine};
 use crate::signal::stop_on_signal;
 use crate::stats::{Bootstrap, mean};
-use crate::summary::Summary;
+use crate::summary::{Summary, number};
 use crate::text::{duration, thousands};
 use crate::words;
 
@@ -135,8 +135,15 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
             let Some(scores) = &seed.scores else { continue };
             let numbers = scores.numbers.iter();
             let numbers: String = numbers
-                .map(|(name, value)| {
-                    format!("  {} {value}", name.rsplit('/').next().unwrap_or(name))
+                .map(|(name, &value)| {
+                    let parts: Vec<&str> = name.split('/').collect();
+                    let name = match parts[..] {
+                        ["task", task, ..] => task.to_owned(),
+                        ["weight", task] => format!("weight of {task}"),
+                        [.., last] => last.to_owned(),
+                        [] => String::new(),
+                    };
+                    format!("  {name} {}", number(value))
                 })
                 .collect();
             outln!(
@@ -177,12 +184,16 @@ fn print(report: &Report, picture: &Path) -> Result<()> {
             Some(action) => format!("  (action {action} in every step)"),
             None => String::new(),
         };
+        let of_tasks = seed.tasks.iter();
+        let of_tasks: String = of_tasks
+            .map(|(task, &value)| format!("  {task} {}", number(value)))
+            .collect();
         let value = format!("{:.2} ± {:.2}", seed.final_return, seed.final_return_std);
         let learning = seed
             .learning_return
             .map_or("-".into(), |value| format!("{value:.2}"));
         outln!(
-            "{:>4}  {value:<20} {:>8}  {learning:>8}  {}{warning}",
+            "{:>4}  {value:<20} {:>8}  {learning:>8}  {}{warning}{of_tasks}",
             seed.seed,
             seed.final_episodes,
             duration(seed.seconds)

@@ -95,6 +95,11 @@ pub(super) fn run(args: Args, registry: &Registry) -> Outcome {
             thousands(step),
             describe(&evaluation)
         );
+        let spec = envs.spec();
+        let of_tasks = evaluation.means_of_tasks(spec.tasks.len(), spec.num_envs);
+        for (task, mean) in spec.tasks.iter().zip(of_tasks) {
+            outln!("  {task}  return {mean:.3}");
+        }
         means.push(evaluation.mean());
     }
     match means.as_slice() {

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
-use thorndike_core::{Array, EnvOptions, Mode, Registry, Rng, Seeds, Space, Trainer, VectorEnv};
+use thorndike_core::{
+    Array, EnvOptions, MIXED, MixedConfig, Mode, Registry, Rng, Seeds, Space, Trainer, VectorEnv,
+};
 
 use super::eval::{read_config, trained};
 use super::out::out;
 use super::{Failure, Outcome};
 use crate::caught::caught;
+use crate::config::EnvConfig;
 use crate::film::Film;
 use crate::keyboard::{Choice, Keyboard, Wish};
 use crate::signal::stop_on_signal;
@@ -24,6 +27,9 @@ pub(super) struct Args {
     /// Which seed's agent; the first one if absent
     #[arg(long)]
     seed: Option<u64>,
+    /// Of an agent of several tasks: the one that is played
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
     /// Random actions instead of the keyboard or the agent
     #[arg(long)]
     random: bool,
@@ -291,7 +297,8 @@ fn build(
             num_envs: 1,
             ..env.options.clone()
         };
-        let mut envs = capped(&env.id, &env.params, options)?;
+        let (id, params) = played(env, args.task.as_deref())?;
+        let mut envs = capped(&id, &params, options)?;
         if args.random {
             let player = random(&*envs);
             return Ok((envs, player));
@@ -321,4 +328,23 @@ fn build(
         Player::Keys(Keyboard::new(envs.spec())?)
     };
     Ok((envs, player))
+}
+
+/// The environment that is played in: of several tasks the one called `task`.
+fn played(env: &EnvConfig, task: Option<&str>) -> anyhow::Result<(String, Value)> {
+    if env.id != MIXED {
+        if task.is_some() {
+            bail!("--task: the agent learned one task, which has no name; leave it out");
+        }
+        return Ok((env.id.clone(), env.params.clone()));
+    }
+    let config: MixedConfig = serde_json::from_value(env.params.clone())?;
+    let names: Vec<&str> = config.tasks.iter().map(|task| task.name.as_str()).collect();
+    let known = names.join(", ");
+    let Some(task) = task else {
+        bail!("--task: missing; give one of {known}");
+    };
+    let found = config.tasks.iter().find(|found| found.name == task);
+    let found = found.with_context(|| format!("--task: no task {task:?}; known: {known}"))?;
+    Ok((found.id.clone(), found.params.clone()))
 }
