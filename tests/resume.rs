@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use thorndike_core::{Rng, Seeds};
 use thorndike_tests::{
-    Files, MODELS, binary, final_state, small_config, small_model, stderr, thorndike,
+    Files, MODELS, binary, final_state, small_config, small_federated, small_model, stderr,
+    thorndike,
 };
 
 /// Events and final state of both seeds.
@@ -42,11 +43,17 @@ fn run_and_kill(folder: &Path, args: &[&str], delay: Duration) -> bool {
     true
 }
 
-/// Writes the configuration of an agent or a model; gives the command that takes it.
+/// Writes the configuration of an agent or a model, at clients if its name begins so; gives the command that takes it.
 fn write_config(folder: &Path, what: &str) -> &'static str {
+    let federated = what.strip_prefix("federated ");
+    let what = federated.unwrap_or(what);
     let (config, command) = match MODELS.contains(&what) {
         true => (small_model(folder, what), "fit"),
         false => (small_config(what), "train"),
+    };
+    let config = match federated {
+        Some(what) => small_federated(folder, what),
+        None => config,
     };
     fs::write(folder.join("small.toml"), config).unwrap();
     command
@@ -123,6 +130,18 @@ fn every_kind_of_model_survives_being_killed_at_random_moments() {
         kills += killed_run_ends_as_an_undisturbed_one(kind, 4, &mut rng);
     }
     assert!(kills >= 10, "only {kills} kills hit a running process");
+    println!("{kills} kills");
+}
+
+#[test]
+fn clients_survive_being_killed_at_random_moments() {
+    let mut rng = Seeds::new(22).stream("kill", 0);
+    let mut kills = 0;
+    for what in ["cnn", "rnn", "dqn", "pqn"] {
+        let what = format!("federated {what}");
+        kills += killed_run_ends_as_an_undisturbed_one(&what, 4, &mut rng);
+    }
+    assert!(kills >= 6, "only {kills} kills hit a running process");
     println!("{kills} kills");
 }
 

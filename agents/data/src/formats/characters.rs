@@ -127,9 +127,7 @@ pub(crate) fn open(config: &CharactersConfig, part: Part) -> Result<Option<Arc<d
     };
     Ok(Some(Arc::new(Characters {
         // The last character has none after it.
-        len: owners
-            .last()
-            .map_or((tokens.len() - 1) / steps, Owner::end),
+        len: owners.last().map_or((tokens.len() - 1) / steps, Owner::end),
         info,
         path: config.path.clone(),
         tokens,
@@ -366,16 +364,25 @@ mod tests {
         };
         assert_eq!(said(0), ["A:\nfirs", ":\nfirst"]);
         assert_eq!(said(1), ["t\n\nA:\nl", "\n\nA:\nla"]);
-        assert!(set.origin(1).ends_with("a.txt, from character 7 of what A says"));
+        assert!(
+            set.origin(1)
+                .ends_with("a.txt, from character 7 of what A says")
+        );
         assert_eq!(
             set.notes(),
             ["1 speakers with a sample of 7 characters, 2 with less than one"]
         );
         let two = with(true, 6).unwrap().unwrap();
-        assert_eq!((two.len(), two.owner(4), two.owner(5)), (6, Some("A"), Some("B")));
+        assert_eq!(
+            (two.len(), two.owner(4), two.owner(5)),
+            (6, Some("A"), Some("B"))
+        );
         assert_eq!(with(false, 6).unwrap().unwrap().owner(0), None);
         let error = with(true, 40).unwrap_err().to_string();
-        assert!(error.contains("begins with a line such as `ROMEO:`"), "{error}");
+        assert!(
+            error.contains("begins with a line such as `ROMEO:`"),
+            "{error}"
+        );
     }
 
     #[test]
