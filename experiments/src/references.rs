@@ -107,6 +107,7 @@ mod tests {
             exact_return,
             seconds: 0.0,
             scores: None,
+            federated: None,
         }
     }
 
