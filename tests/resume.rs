@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use thorndike_core::{Rng, Seeds};
 use thorndike_tests::{
-    Files, MODELS, binary, final_state, small_config, small_mixed, small_model, small_tasks,
-    small_thawing, stderr, thorndike,
+    Files, MODELS, binary, final_state, small_config, small_federated, small_mixed, small_model,
+    small_tasks, small_thawing, stderr, thorndike,
 };
 
 /// Events and final state of both seeds.
@@ -43,14 +43,19 @@ fn run_and_kill(folder: &Path, args: &[&str], delay: Duration) -> bool {
     true
 }
 
-/// Writes the configuration of an agent or a model; gives the command that takes it.
+/// Writes the configuration of an agent or a model, at clients if its name begins so; gives the command that takes it.
 fn write_config(folder: &Path, what: &str) -> &'static str {
-    let (config, command) = match what {
+    let federated = what.strip_prefix("federated ");
+    let (config, command) = match federated.unwrap_or(what) {
         "tasks" => (small_tasks(folder, "{ kind = \"grad-norm\" }"), "fit"),
         "thawing" => (small_thawing(folder), "fit"),
         "mixed" => (small_mixed(), "train"),
-        _ if MODELS.contains(&what) => (small_model(folder, what), "fit"),
-        _ => (small_config(what), "train"),
+        what if MODELS.contains(&what) => (small_model(folder, what), "fit"),
+        what => (small_config(what), "train"),
+    };
+    let config = match federated {
+        Some(what) => small_federated(folder, what),
+        None => config,
     };
     fs::write(folder.join("small.toml"), config).unwrap();
     command
@@ -138,6 +143,18 @@ fn runs_of_several_tasks_and_of_thawing_layers_survive_being_killed_at_random_mo
         kills += killed_run_ends_as_an_undisturbed_one(what, 4, &mut rng);
     }
     assert!(kills >= 5, "only {kills} kills hit a running process");
+    println!("{kills} kills");
+}
+
+#[test]
+fn clients_survive_being_killed_at_random_moments() {
+    let mut rng = Seeds::new(22).stream("kill", 0);
+    let mut kills = 0;
+    for what in ["cnn", "rnn", "dqn", "pqn"] {
+        let what = format!("federated {what}");
+        kills += killed_run_ends_as_an_undisturbed_one(&what, 4, &mut rng);
+    }
+    assert!(kills >= 6, "only {kills} kills hit a running process");
     println!("{kills} kills");
 }
 

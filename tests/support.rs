@@ -370,6 +370,31 @@ every_steps = 75
     .to_owned()
 }
 
+/// A configuration `small` of clients that learn what [`small_model`] and [`small_config`] describe: a kind of model, for which
+/// data are drawn into `folder`, or an agent. All that can go on in a round does.
+///
+/// # Panics
+/// As [`small_model`].
+pub fn small_federated(folder: &Path, what: &str) -> String {
+    let (config, own) = match MODELS.contains(&what) {
+        true => (small_model(folder, what), "rounds = 12"),
+        false => (
+            small_config(what),
+            "rounds = 12\nlocal_steps = 60\nenvs = [{ gravity = 8.0 }, {}, { force_n = 12.0 }]",
+        ),
+    };
+    let plain = |line: &&str| {
+        let cut = ["epochs = ", "steps = ", "every_steps = "];
+        !cut.iter().any(|start| line.starts_with(start)) || line.contains("20")
+    };
+    let kept: Vec<&str> = config.lines().filter(plain).collect();
+    format!(
+        "{}\nevery_steps = 3\n[federated]\n{own}\nclients = 5\nfraction = 0.6\ndrop_out = 0.2\nthreads = 2\n\
+         stragglers = {{ share = 0.5 }}\nserver = {{ kind = \"adam\", learning_rate = 0.05 }}\n",
+        kept.join("\n")
+    )
+}
+
 /// A vocabulary of BERT.
 pub const VOCABULARY: [&str; 24] = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "film", "song", "book", "was", "is",

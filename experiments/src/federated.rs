@@ -48,7 +48,7 @@ pub(crate) fn resolve(config: &mut Config, registry: &Registry) -> Result<()> {
                 return belongs("envs", "agents; a model has split");
             }
             federated.local_epochs.get_or_insert(1);
-            if *federated.split.get_or_insert_default() != Split::Owner {
+            if *federated.split.get_or_insert_default() != (Split::Owner {}) {
                 federated.clients.get_or_insert(CLIENTS);
             }
         }
@@ -538,9 +538,9 @@ fn shares(
 ) -> Result<Vec<(String, Vec<usize>)>> {
     let clients = federated.clients.unwrap_or(CLIENTS);
     let rng = &mut seeds.stream("federated/split", 0);
-    let parts = match federated.split.as_ref().unwrap_or(&Split::Iid) {
-        Split::Iid if train.is_consecutive() => Split::pieces(train.len(), clients)?,
-        Split::Iid => Split::iid(train.len(), clients, rng)?,
+    let parts = match federated.split.as_ref().unwrap_or(&Split::Iid {}) {
+        Split::Iid {} if train.is_consecutive() => Split::pieces(train.len(), clients)?,
+        Split::Iid {} => Split::iid(train.len(), clients, rng)?,
         Split::Dirichlet { alpha } => {
             let classes = (0..train.len()).map(|index| {
                 train.class(index)?.ok_or_else(|| {
@@ -552,7 +552,7 @@ fn shares(
             let classes: Vec<usize> = classes.collect::<Result<_>>()?;
             Split::dirichlet(&classes, clients, *alpha, rng)?
         }
-        Split::Owner => {
+        Split::Owner {} => {
             let owners = (0..train.len()).map(|index| train.owner(index));
             return Split::owner(owners, federated.clients);
         }

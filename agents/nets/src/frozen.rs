@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tch::no_grad_guard;
 use thorndike_core::{
-    Actor, Agent, Array, BuildContext, EnvSpec, Kind, Log, Mode, Result, Seeds, Space, Transitions,
+    Actor, Agent, Array, BuildContext, EnvSpec, Exchange, Kind, Log, Mode, Result, Seeds, Space,
+    Transitions,
 };
 
 use crate::params::to_vec;
@@ -192,6 +193,11 @@ impl<A: Agent> Agent for Frozen<A> {
             eyes.params.load(&dir.join(WEIGHTS))?;
         }
         self.agent.load_policy(dir)
+    }
+
+    /// Of the agent behind: what is frozen is the same everywhere.
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        self.agent.exchange()
     }
 
     fn policy(&self, number: u64) -> Option<Box<dyn Actor>> {

@@ -465,9 +465,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn accumulated_batches_make_the_update_of_one_large_batch() {
-        let info = Info {
+    /// A number that follows from two.
+    fn of_numbers() -> Info {
+        Info {
             space: Space::unbounded(&[2]),
             scalar: Scalar::F32,
             task: Task::Numbers {
@@ -475,7 +475,52 @@ mod tests {
             },
             vocabulary: Vec::new(),
             encoding: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_learner_that_starts_anew_has_forgotten_its_optimizer_and_is_pulled_back() {
+        let batch = |x: f32| Batch {
+            samples: vec![0],
+            inputs: Array::from_vec(vec![x, -x], 2),
+            shape: vec![2],
+            lengths: Vec::new(),
+            targets: Targets::Numbers(Array::from_vec(vec![1.0], 1)),
         };
+        let (rate, mu) = (0.1_f32, 0.5);
+        let learning = LearningConfig {
+            optimizer: OptimConfig::Sgd(SgdConfig {
+                learning_rate: Schedule::constant(rate.into()),
+                momentum: 0.9,
+                ..SgdConfig::default()
+            }),
+            ..LearningConfig::default()
+        };
+        let mut network = network(&ExtractorConfig::Flatten {}, &learning, &of_numbers());
+        let start = network.weights();
+        let mut two_steps = |mu| {
+            network.set_weights(&start);
+            network.restart(mu);
+            let steps = [1.0, 2.0].map(|x| {
+                network.learn(&batch(x), at(0)).unwrap();
+                network.weights().trained
+            });
+            steps
+        };
+        let free = two_steps(0.0);
+        assert_eq!(two_steps(0.0), free, "momentum is gone");
+        let pulled = two_steps(mu);
+        assert_eq!(pulled[0], free[0], "at first there is no distance");
+        for (i, start) in start.trained.iter().enumerate() {
+            let expected = free[1][i] - rate * mu as f32 * (free[0][i] - start);
+            // Three f32 roundings of numbers below 2.
+            assert!((pulled[1][i] - expected).abs() < 1e-6, "{i}");
+        }
+    }
+
+    #[test]
+    fn accumulated_batches_make_the_update_of_one_large_batch() {
+        let info = of_numbers();
         let batch = |rows: std::ops::Range<i32>| {
             let numbers = |scale: f32| rows.clone().map(move |row| scale * row as f32);
             Batch {

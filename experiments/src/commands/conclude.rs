@@ -127,8 +127,12 @@ fn conclude(experiment: &Experiment, registry: &Registry) -> Result<()> {
 fn print(report: &Report, picture: &Path) -> Result<()> {
     let seeds = &report.final_evaluations;
     if let Some(first) = seeds.first().and_then(|seed| seed.scores.as_ref()) {
+        let steps = match seeds[0].federated {
+            Some(_) => "rounds",
+            None => "samples",
+        };
         outln!(
-            "\nseed  {:<12}  best    loss    samples   kept back  time",
+            "\nseed  {:<12}  best    loss    {steps:<8}  kept back  time",
             first.measure
         );
         for seed in seeds {
