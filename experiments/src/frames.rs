@@ -46,7 +46,11 @@ pub(crate) fn each_frame(
         let before = (frame.dispose == DisposalMethod::Previous).then(|| canvas.clone());
         let area = [frame.left, frame.top, frame.width, frame.height].map(u32::from);
         let pixels = frame.buffer.chunks_exact(4);
-        paint(&mut canvas, area, pixels.map(|rgba| (rgba[3] > 0).then_some([rgba[0], rgba[1], rgba[2]])));
+        paint(
+            &mut canvas,
+            area,
+            pixels.map(|rgba| (rgba[3] > 0).then_some([rgba[0], rgba[1], rgba[2]])),
+        );
         each(&canvas, f64::from(frame.delay) / 100.0)?;
         match (frame.dispose, before) {
             (DisposalMethod::Previous, Some(before)) => canvas = before,
@@ -86,8 +90,13 @@ mod tests {
     fn frames_are_drawn_over_one_another_and_taken_away_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("film.gif");
-        let mut encoder =
-            Encoder::new(File::create(&path).unwrap(), 2, 1, &[0, 0, 0, 255, 0, 0, 0, 0, 255]).unwrap();
+        let mut encoder = Encoder::new(
+            File::create(&path).unwrap(),
+            2,
+            1,
+            &[0, 0, 0, 255, 0, 0, 0, 0, 255],
+        )
+        .unwrap();
         let mut add = |left, buffer: &'static [u8], transparent, dispose| {
             let frame = Frame {
                 left,

@@ -87,7 +87,9 @@ mod tests {
         // Weight 1 and bias 0 become 5 and 8, the running mean 0 becomes 4.
         let (flat, _) = params.flat_and_gradient_mut();
         flat.copy_(&Tensor::from_slice(&[5.0_f32, 8.0]));
-        norm.running_mean.shallow_clone().copy_(&Tensor::from_slice(&[4.0_f32]));
+        norm.running_mean
+            .shallow_clone()
+            .copy_(&Tensor::from_slice(&[4.0_f32]));
         // 11 of 20 updates were enough for a decay of 0.5; after one it is 2 / 11.
         average.update(&params, 1);
         average.swap(&params);

@@ -236,8 +236,7 @@ impl ExtractorConfig {
 
     /// The folder of that model.
     pub(crate) fn frozen_from(&self) -> Option<&Path> {
-        let fixed =
-            |each: &Self| matches!(each, Self::Flatten {}) || each.frozen_from().is_some();
+        let fixed = |each: &Self| matches!(each, Self::Flatten {}) || each.frozen_from().is_some();
         match self {
             Self::Pretrained(pretrained) => pretrained.is_frozen().then_some(&*pretrained.from),
             Self::Parts(parts) if parts.each.iter().all(fixed) => {

@@ -8,9 +8,7 @@ use thorndike_core::{
 };
 
 use crate::params::to_vec;
-use crate::{
-    ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, find_device,
-};
+use crate::{ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, find_device};
 
 /// File of the extractor's weights, beside those of the agent.
 const WEIGHTS: &str = "extractor.safetensors";

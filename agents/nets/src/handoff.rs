@@ -289,7 +289,8 @@ pub(crate) fn backbone_again(backbone: &ExtractorConfig) -> Result<ExtractorConf
             }
         }
         _ => {
-            let what = "it makes no maps of an image; use \"csp\", \"cnn\", \"vgg\" or \"pretrained\"";
+            let what =
+                "it makes no maps of an image; use \"csp\", \"cnn\", \"vgg\" or \"pretrained\"";
             Err(Error::config("kind", what))
         }
     }
@@ -511,7 +512,8 @@ impl PretrainedConfig {
                 .map(|(name, shape)| {
                     let own = name.strip_prefix(&prefix).expect("declared below it");
                     let own = own.strip_prefix('.').unwrap_or(own);
-                    let name = match own.starts_with("head.") {
+                    // An extractor may have a part of that name, too.
+                    let name = match self.layer == Layer::Classes && own.starts_with("head.") {
                         true => own.to_owned(),
                         false => format!("extractor.{own}"),
                     };

@@ -230,7 +230,9 @@ impl Network {
                 _ if finds != built.detector().is_some() => {
                     let what = match finds {
                         true => "objects with boxes are found by a detector; use \"yolo\"",
-                        false => "a detector learns from pictures with boxes; use \"csp\", \"cnn\" or \"vgg\"",
+                        false => {
+                            "a detector learns from pictures with boxes; use \"csp\", \"cnn\" or \"vgg\""
+                        }
                     };
                     return Err(Error::config("model.kind", what));
                 }

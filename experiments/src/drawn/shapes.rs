@@ -5,9 +5,7 @@ use png::{BitDepth, ColorType, Encoder};
 use rand::RngExt;
 use serde_json::{Value, json};
 use thorndike_core::{Env, Rng};
-use thorndike_envs::senses::spot::{
-    CLASSES, PIXELS, SIDE, Scene, Spot, SpotConfig, SpotState,
-};
+use thorndike_envs::senses::spot::{CLASSES, PIXELS, SIDE, Scene, Spot, SpotConfig, SpotState};
 
 use super::Order;
 use super::folder::Folder;

@@ -270,7 +270,10 @@ impl Csp {
             let down = Unit::new(&mut scope.sub("down"), inputs, channels, 3, 2);
             let scope = &mut scope.sub("block");
             inputs = channels;
-            (down, CspBlock::new(scope, channels, channels, config.blocks, true))
+            (
+                down,
+                CspBlock::new(scope, channels, channels, config.blocks, true),
+            )
         });
         let stages = stages.collect();
         Ok(Self {

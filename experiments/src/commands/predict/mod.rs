@@ -249,7 +249,12 @@ impl Finder<'_> {
         frame: Option<Letterbox>,
     ) -> anyhow::Result<Vec<Detection>> {
         let batch = Batch::collate(vec![(0, sample)]).map_err(anyhow::Error::msg)?;
-        let mut found = self.model.learner.predict(&batch, true)?.detections(1).remove(0);
+        let mut found = self
+            .model
+            .learner
+            .predict(&batch, true)?
+            .detections(1)
+            .remove(0);
         if let Some(frame) = frame {
             for found in &mut found {
                 found.bounds = clipped(frame.back(found.bounds), frame.from);

@@ -94,9 +94,9 @@ impl AnchorFreeConfig {
             Branch::weights(pyramid, width, 4 * bins) + Branch::weights(pyramid, width, classes);
         let mut channels: Vec<usize> = channels.collect();
         let last = channels.pop().unwrap_or(0);
-        let joined = channels.iter().map(|channels| {
-            CspBlock::weights(channels + pyramid, pyramid, 1) + branches
-        });
+        let joined = channels
+            .iter()
+            .map(|channels| CspBlock::weights(channels + pyramid, pyramid, 1) + branches);
         Unit::weights(last, pyramid, 1) + branches + joined.sum::<u64>()
     }
 }
@@ -211,7 +211,10 @@ impl Head {
             let all = scores.chunks_exact(self.classes).zip(&bounds);
             let own = all.skip(i * places).take(places);
             own.flat_map(|(scores, &bounds)| {
-                let sure = scores.iter().enumerate().filter(|(_, score)| **score >= from);
+                let sure = scores
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, score)| **score >= from);
                 sure.map(move |(class, &score)| Detection {
                     class,
                     score,
@@ -263,7 +266,12 @@ impl Head {
                 if let Some(counts) = &mut counts {
                     counts[place * classes..][..classes].fill(1.0);
                 }
-                learning.push((place, points[chosen.place], objects[chosen.object].bounds, chosen.score));
+                learning.push((
+                    place,
+                    points[chosen.place],
+                    objects[chosen.object].bounds,
+                    chosen.score,
+                ));
             }
         }
         let numbers = &looked.numbers;
@@ -274,7 +282,11 @@ impl Head {
             None::<Tensor>,
             Reduction::Sum,
         );
-        let all = learning.iter().map(|&(.., score)| score).sum::<f32>().max(1.0);
+        let all = learning
+            .iter()
+            .map(|&(.., score)| score)
+            .sum::<f32>()
+            .max(1.0);
         let entropy = entropy * (config.class_gain / f64::from(all));
         if learning.is_empty() {
             return entropy;
@@ -391,7 +403,11 @@ fn assign(
     }
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut inside = Vec::new();
-    for (i, object) in objects.iter().enumerate().filter(|(_, object)| !object.crowd) {
+    for (i, object) in objects
+        .iter()
+        .enumerate()
+        .filter(|(_, object)| !object.crowd)
+    {
         places_inside(levels, object.bounds, &mut inside);
         let rated = inside.iter().map(|&place| {
             let overlap = ciou(object.bounds, said.bounds[place]).max(0.0);
@@ -557,7 +573,10 @@ mod tests {
             places_inside(&LEVELS, bounds, &mut inside);
             let all = points(&LEVELS);
             let slow = (0..all.len()).filter(|&i| all[i].is_in(bounds));
-            assert!(inside.iter().copied().eq(slow) || inside.len() == 1, "{inside:?}");
+            assert!(
+                inside.iter().copied().eq(slow) || inside.len() == 1,
+                "{inside:?}"
+            );
         }
         // What lies on an edge is not inside; here only the first place of the coarse map is, at (8, 8).
         places_inside(&LEVELS, [4.0, 4.0, 12.0, 12.0], &mut inside);
@@ -643,7 +662,10 @@ mod tests {
         let losses = values(&ciou_loss(&side(0), &side(1)));
         for (pair, loss) in pairs.iter().zip(losses) {
             // Roundings of numbers up to 1000.
-            assert!((loss - (1.0 - ciou(pair[0], pair[1]))).abs() < 1e-5, "{pair:?} {loss}");
+            assert!(
+                (loss - (1.0 - ciou(pair[0], pair[1]))).abs() < 1e-5,
+                "{pair:?} {loss}"
+            );
         }
     }
 
@@ -659,7 +681,10 @@ mod tests {
         let [ln2, ln4] = [2.0_f32, 4.0].map(f32::ln);
         let part = 0.75 * ln2 + 0.25 * ln4;
         let loss = values(&distribution_loss(&logits, &distances))[0];
-        assert!((loss - (2.0 * part + ln2 + ln4) / 4.0).abs() < 1e-6, "{loss}");
+        assert!(
+            (loss - (2.0 * part + ln2 + ln4) / 4.0).abs() < 1e-6,
+            "{loss}"
+        );
     }
 
     #[test]
@@ -674,6 +699,9 @@ mod tests {
             y: 20.0,
             stride: 2.0,
         };
-        assert_eq!(point.bounds(&[3.0, 2.5, 0.5, 10.0]).to_vec(), values(&bounds));
+        assert_eq!(
+            point.bounds(&[3.0, 2.5, 0.5, 10.0]).to_vec(),
+            values(&bounds)
+        );
     }
 }

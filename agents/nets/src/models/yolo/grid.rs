@@ -205,7 +205,9 @@ impl Grid {
         weights: &mut [f32],
     ) {
         let (numbers, boxes) = (self.numbers(), self.boxes * BOX);
-        let cells = targets.chunks_exact_mut(numbers).zip(weights.chunks_exact_mut(numbers));
+        let cells = targets
+            .chunks_exact_mut(numbers)
+            .zip(weights.chunks_exact_mut(numbers));
         for (targets, weights) in cells {
             for sure in (BOX - 1..boxes).step_by(BOX) {
                 (targets[sure], weights[sure]) = (0.0, config.lambda_noobj as f32);
@@ -269,7 +271,9 @@ mod tests {
             cells: {
                 let rng = thorndike_core::Seeds::new(1).stream("agent/init", 0);
                 let build = |scope: &mut Scope<'_>| Ok(Branch::new(scope, 1, 1, &[0.0; 12]));
-                crate::ParamStore::build(tch::Device::Cpu, rng, build).unwrap().1
+                crate::ParamStore::build(tch::Device::Cpu, rng, build)
+                    .unwrap()
+                    .1
             },
             boxes: 2,
             classes: 2,
@@ -277,9 +281,18 @@ mod tests {
         // Cell 3 says two boxes: of 16 x 16 and of 32 x 32 pixels around its middle, at (48, 48).
         let mut said = vec![0.0; 4 * 12];
         said[36..].copy_from_slice(&[
-            0.5, 0.5, 0.5, 0.5, 0.3, //
-            0.5, 0.5, 0.5_f32.sqrt(), 0.5_f32.sqrt(), 0.6, //
-            0.9, 0.2,
+            0.5,
+            0.5,
+            0.5,
+            0.5,
+            0.3, //
+            0.5,
+            0.5,
+            0.5_f32.sqrt(),
+            0.5_f32.sqrt(),
+            0.6, //
+            0.9,
+            0.2,
         ]);
         said[4] = 0.4; // a sure box of an empty cell
         let looked = Looked {
@@ -317,10 +330,19 @@ mod tests {
         ];
         let said = vec![0.1; 4 * 12];
         let (mut targets, mut weights) = (said.clone(), vec![0.0; 4 * 12]);
-        GRID.aim(&GridConfig::default(), &objects, &said, &mut targets, &mut weights);
+        GRID.aim(
+            &GridConfig::default(),
+            &objects,
+            &said,
+            &mut targets,
+            &mut weights,
+        );
         assert_eq!(targets[10..12], [1.0, 0.0]);
         // Elsewhere, sureness alone counts.
-        let counted = weights[12..24].iter().filter(|weight| **weight > 0.0).count();
+        let counted = weights[12..24]
+            .iter()
+            .filter(|weight| **weight > 0.0)
+            .count();
         assert_eq!((counted, weights[16], weights[21]), (2, 0.5, 0.5));
     }
 }

@@ -232,16 +232,17 @@ impl Yolo {
         let backbone = build_backbone(&config.backbone, &mut scope.sub("backbone"), inputs)
             .map_err(|e| e.under("backbone"))?;
         let shapes = backbone_again(&config.backbone)?.map_shapes();
-        let read: Vec<(usize, usize)> = config
-            .chosen(&shapes)?
-            .map(|i| (i, shapes[i][0]))
-            .collect();
+        let read: Vec<(usize, usize)> =
+            config.chosen(&shapes)?.map(|i| (i, shapes[i][0])).collect();
         let channels = read.iter().map(|&(i, _)| shapes[i][1]);
         let scope = &mut scope.sub("head");
         let head = match &config.head {
-            HeadConfig::AnchorFree(head) => {
-                Head::AnchorFree(anchor_free::Head::new(head, scope, channels, config.classes))
-            }
+            HeadConfig::AnchorFree(head) => Head::AnchorFree(anchor_free::Head::new(
+                head,
+                scope,
+                channels,
+                config.classes,
+            )),
             HeadConfig::Grid(head) => {
                 Head::Grid(grid::Head::new(head, scope, channels, config.classes))
             }
@@ -260,7 +261,11 @@ impl Yolo {
     /// # Panics
     /// If there are not as many lists as images.
     pub fn loss(&self, looked: &Looked, objects: &[Vec<Object>]) -> Tensor {
-        assert_eq!(objects.len() as i64, looked.numbers.size()[0], "a list an image");
+        assert_eq!(
+            objects.len() as i64,
+            looked.numbers.size()[0],
+            "a list an image"
+        );
         match (&self.head, &self.config.head) {
             (Head::AnchorFree(head), HeadConfig::AnchorFree(config)) => {
                 head.loss(config, looked, objects)
@@ -428,7 +433,9 @@ fn values(numbers: &Tensor) -> Vec<f32> {
 
 /// Numbers as a tensor of that shape, beside `like`.
 fn beside(like: &Tensor, values: &[f32], shape: &[i64]) -> Tensor {
-    Tensor::from_slice(values).view(shape).to_device(like.device())
+    Tensor::from_slice(values)
+        .view(shape)
+        .to_device(like.device())
 }
 
 #[cfg(test)]
