@@ -89,6 +89,58 @@ class UNet(nn.Module):
         return self.head(x)
 
 
+class Unit(nn.Sequential):
+    def __init__(self, inputs, outputs, size=3, stride=1):
+        conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(outputs), nn.SiLU(inplace=True))
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, shortcut):
+        super().__init__()
+        self.half, self.shortcut = outputs // 2, shortcut
+        self.first = Unit(inputs, outputs, 1)
+        self.pair = nn.Sequential(Unit(self.half, self.half), Unit(self.half, self.half))
+        self.last = Unit(outputs + self.half, outputs, 1)
+
+    def forward(self, x):
+        x = self.first(x)
+        inner = x[:, self.half :]
+        read = self.pair(inner)
+        return self.last(torch.cat([x, read + inner if self.shortcut else read], 1))
+
+
+class Nano(nn.Module):
+    """The layers of our anchor-free detector; nothing is decoded."""
+
+    def __init__(self, channels=(16, 32, 48, 64, 96), pyramid=48, width=32, bins=16, classes=3):
+        super().__init__()
+        self.stem = Unit(3, channels[0], 3, 2)
+        pairs = list(zip(channels, channels[1:]))
+        self.stages = nn.ModuleList(nn.Sequential(Unit(i, o, 3, 2), Block(o, o, True)) for i, o in pairs)
+        self.top = Unit(channels[4], pyramid, 1)
+        self.joins = nn.ModuleList(Block(c + pyramid, pyramid, False) for c in channels[2:4])
+        self.branches = nn.ModuleList(
+            nn.ModuleList(nn.Sequential(Unit(pyramid, width), nn.Conv2d(width, outputs, 1)) for outputs in (4 * bins, classes))
+            for _ in range(3)
+        )
+
+    def forward(self, x):
+        maps = []
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        levels = [self.top(maps[3])]
+        for join, x in ((self.joins[1], maps[2]), (self.joins[0], maps[1])):
+            levels.append(join(torch.cat([F.interpolate(levels[-1], size=x.shape[2:]), x], 1)))
+        both = [
+            torch.cat([branch(x).flatten(2) for branch in branches], 1)
+            for branches, x in zip(self.branches, reversed(levels))
+        ]
+        return torch.cat(both, 2)
+
+
 def train(model, x, loss):
     """A step of training; Adam is fused, which is the faster one here."""
     model.train()
@@ -129,6 +181,8 @@ ROWS = [
     ("nets-forward-vgg16-b1", (1, 3, 224, 224), vgg16, forward),
     ("nets-forward-vgg16-b4", (4, 3, 224, 224), vgg16, forward),
     ("nets-train-u-net-b16", (16, 1, 64, 64), UNet, pixels),
+    ("nets-detect-yolo-nano-b1", (1, 3, 320, 320), Nano, forward),
+    ("nets-detect-yolo-nano-b8", (8, 3, 320, 320), Nano, forward),
 ]
 
 

@@ -23,6 +23,7 @@ const VGG11: &str =
     r#"{"kind": "vgg", "depth": 11, "batch_norm": true, "width": 0.25, "pool": 1, "hidden": []}"#;
 const VGG16: &str = r#"{"kind": "vgg"}"#;
 const U_NET: &str = r#"{"kind": "u-net"}"#;
+const YOLO: &str = r#"{"kind": "yolo", "classes": 3}"#;
 
 fn main() {
     keep_freed_memory();
@@ -44,6 +45,9 @@ fn main() {
         forward(&format!("vgg16-b{batch}"), batch, &products, peak);
     }
     pixels("u-net-b16", peak);
+    for batch in [1, 8] {
+        detect(&format!("yolo-nano-b{batch}"), batch, peak);
+    }
     build();
 }
 
@@ -165,6 +169,45 @@ fn pixels(name: &str, peak: f64) {
             .backward();
         optimizer.step(&mut params, 0);
     });
+}
+
+/// The anchor-free detector with three classes on 320x320, its boxes decoded and suppressed. Untrained, it holds every
+/// place for an object of every class, so that there is more to suppress than a trained one leaves.
+fn detect(name: &str, batch: usize, peak: f64) {
+    let name = format!("nets-detect-{name}");
+    if !is_wanted(&name) {
+        return;
+    }
+    let shape = [3, 320, 320];
+    let (_params, (extractor, _)) = model(YOLO, shape, 1);
+    let x = images(batch, shape);
+    let flop = 2 * batch * nano(320);
+    line(&name, batch, flop as f64, peak, || {
+        let looked = tch::no_grad(|| extractor.look(&x, false)).expect("a detector looks");
+        let detector = extractor.detector().expect("it is one");
+        black_box(detector.detections(&looked));
+    });
+}
+
+/// Multiply-adds of the detector's convolutions on a picture of `side` pixels, with three classes.
+fn nano(side: usize) -> usize {
+    let channels = [16, 32, 48, 64, 96];
+    let area = |stage: usize| (side >> (stage + 1)).pow(2);
+    let block = |inputs: usize, outputs: usize| {
+        let half = outputs / 2;
+        inputs * outputs + 2 * 9 * half * half + (outputs + half) * outputs
+    };
+    let mut products = area(0) * 9 * 3 * channels[0];
+    for i in 1..5 {
+        products += area(i) * (9 * channels[i - 1] * channels[i] + block(channels[i], channels[i]));
+    }
+    let (pyramid, width, outputs) = (48, 32, 4 * 16 + 3);
+    products += area(4) * channels[4] * pyramid;
+    for i in [2, 3] {
+        products += area(i) * block(channels[i] + pyramid, pyramid);
+    }
+    let heads = 2 * 9 * pyramid * width + width * outputs;
+    products + (2..5).map(|i| area(i) * heads).sum::<usize>()
 }
 
 /// Declaring VGG-16: 138 million weights are drawn.

@@ -469,6 +469,7 @@ pub(crate) fn build_backbone(
     Ok(match pretrained.is_frozen() {
         true => Box::new(Settled {
             inner,
+            has_fresh: false,
             classes: None,
         }),
         false => inner,
@@ -844,10 +845,13 @@ impl PretrainedConfig {
             }
             let renamed: Vec<String> = own
                 .iter()
-                .map(|own| match own.starts_with("head.") {
-                    true => own.clone(),
-                    false => format!("extractor.{own}"),
-                })
+                // An extractor may have a part of that name, too.
+                .map(
+                    |own| match self.layer == Layer::Classes && own.starts_with("head.") {
+                        true => own.clone(),
+                        false => format!("extractor.{own}"),
+                    },
+                )
                 .collect();
             let is_read: Vec<bool> = own
                 .iter()

@@ -137,7 +137,10 @@ impl MultiNetwork {
             return training("accumulate", what);
         }
         if learning.ema_decay.is_some() {
-            return training("ema_decay", "several tasks have no mean of weights; leave it out");
+            return training(
+                "ema_decay",
+                "several tasks have no mean of weights; leave it out",
+            );
         }
         let fixed = learning.weighting.is_fixed();
         for task in tasks {

@@ -173,3 +173,180 @@ fn both_heads_learn_to_find_squares() {
     let share = learned(&grid, 200);
     assert!(share > 0.6, "grid: {share}");
 }
+
+fn info(task: thorndike_data::Task) -> thorndike_data::Info {
+    thorndike_data::Info {
+        space: space([3, 48, 48]),
+        scalar: thorndike_core::Kind::U8,
+        task,
+        vocabulary: Vec::new(),
+        encoding: Default::default(),
+    }
+}
+
+fn names() -> Vec<String> {
+    ["white", "red"].map(str::to_owned).to_vec()
+}
+
+fn network(extractor: &ExtractorConfig, task: thorndike_data::Task) -> crate::Network {
+    let learning = crate::LearningConfig {
+        ema_decay: Some(0.9),
+        ..crate::LearningConfig::default()
+    };
+    let info = info(task);
+    let known = crate::Known {
+        moments: Some(thorndike_data::Moments {
+            mean: vec![0.2; 3],
+            deviation: vec![0.5; 3],
+        }),
+        counts: Vec::new(),
+    };
+    let device = thorndike_core::Device::Cpu;
+    crate::Network::new(extractor, &learning, &info, &known, Seeds::new(3), device).unwrap()
+}
+
+fn batch(rng: &mut Rng, n: usize) -> thorndike_data::Batch {
+    let (mut pixels, mut objects) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let (own, object) = scene(rng);
+        pixels.extend(own.iter().map(|&x| (255.0 * x) as u8));
+        objects.push(vec![object]);
+    }
+    thorndike_data::Batch {
+        samples: (0..n).collect(),
+        inputs: thorndike_core::Array::from_vec(pixels, 3 * 48 * 48),
+        shape: vec![3, 48, 48],
+        lengths: Vec::new(),
+        targets: thorndike_data::Targets::Boxes(objects),
+    }
+}
+
+fn learn(network: &mut crate::Network, updates: std::ops::Range<u64>) {
+    use thorndike_data::{At, Learner as _};
+    for update in updates {
+        let mut rng = Seeds::new(update).stream("test", 0);
+        let at = At {
+            step: 4 * update,
+            update,
+            starts: true,
+        };
+        network.learn(&batch(&mut rng, 4), at).unwrap();
+    }
+}
+
+const TINY: &str = r#"{"kind": "yolo", "classes": 2, "score_from": 0.0,
+    "backbone": {"kind": "csp", "channels": [4, 6, 8]}, "head": {"kind": "anchor-free", "strides": [4, 8], "pyramid": 8}}"#;
+
+#[test]
+fn training_goes_on_exactly_where_it_was_saved_and_the_mean_predicts() {
+    use thorndike_data::Learner as _;
+    let extractor: ExtractorConfig = serde_json::from_str(TINY).unwrap();
+    let task = || thorndike_data::Task::Boxes { names: names() };
+    let dir = tempfile::tempdir().unwrap();
+    let mut whole = network(&extractor, task());
+    learn(&mut whole, 0..3);
+    whole.save(dir.path()).unwrap();
+    learn(&mut whole, 3..6);
+    let mut resumed = network(&extractor, task());
+    resumed.load(dir.path()).unwrap();
+    // Saving and predicting leave the weights alone.
+    let seen = batch(&mut Seeds::new(9).stream("test", 0), 3);
+    let again = resumed.predict(&seen, true).unwrap();
+    resumed.save(dir.path()).unwrap();
+    learn(&mut resumed, 3..6);
+    let flat = |network: &crate::Network| crate::params::to_vec(network.params().flat());
+    assert_eq!(flat(&resumed), flat(&whole));
+    let said = |network: &mut crate::Network| network.predict(&seen, true).unwrap();
+    assert_eq!(said(&mut resumed), said(&mut whole));
+    // What was saved for others is the mean.
+    let mut read = network(&extractor, task());
+    read.load_model(dir.path()).unwrap();
+    let mean = flat(&read);
+    let mut of_mean = network(&extractor, task());
+    of_mean.load(dir.path()).unwrap();
+    assert_ne!(mean, flat(&of_mean));
+    let outputs = said(&mut of_mean).outputs;
+    assert_eq!(outputs, again.outputs);
+}
+
+/// Saves `network` as `thorndike fit` does.
+fn save(
+    network: &crate::Network,
+    extractor: &ExtractorConfig,
+    task: thorndike_data::Task,
+    dir: &std::path::Path,
+) {
+    use thorndike_data::Learner as _;
+    let model = crate::ModelFile {
+        extractor: Some(extractor.settled().unwrap()),
+        perceptron: None,
+        info: info(task),
+        normalize: true,
+        tasks: Vec::new(),
+        weighting: crate::Weighting::Fixed,
+    };
+    let write = |dir: &std::path::Path| {
+        model.save(dir)?;
+        network.save(dir)
+    };
+    let best = dir.join(crate::BEST);
+    thorndike_core::checkpoint::write(&best, 6, serde_json::Value::Null, write).unwrap();
+}
+
+#[test]
+fn a_classifier_lends_its_convolutions_and_a_detector_its_eyes() {
+    use thorndike_data::Task;
+    let classifier: ExtractorConfig =
+        serde_json::from_str(r#"{"kind": "csp", "channels": [4, 6, 8]}"#).unwrap();
+    let classes = Task::Classes { names: names() };
+    let dir = tempfile::tempdir().unwrap();
+    let trained = network(&classifier, classes.clone());
+    save(&trained, &classifier, classes, dir.path());
+    let weight = |network: &crate::Network, name: &str| {
+        let found = network.params().tensors().find(|(own, ..)| *own == name);
+        crate::params::to_vec(&found.expect("it is declared").2)
+    };
+    for freeze in [true, false] {
+        let mut extractor: YoloConfig = {
+            let mut keys: serde_json::Value = serde_json::from_str(TINY).unwrap();
+            keys.as_object_mut().unwrap().remove("kind");
+            serde_json::from_value(keys).unwrap()
+        };
+        extractor.backbone = Box::new(
+            serde_json::from_value(serde_json::json!({
+                "kind": "pretrained", "from": dir.path(), "freeze": freeze, "learning_rate_factor": 0.5,
+            }))
+            .unwrap(),
+        );
+        let extractor = ExtractorConfig::Yolo(extractor);
+        let boxes = Task::Boxes { names: names() };
+        let mut detector = network(&extractor, boxes.clone());
+        let name = "extractor.backbone.stem.weight";
+        let before = weight(&detector, name);
+        assert_eq!(before, weight(&trained, "extractor.stem.weight"));
+        learn(&mut detector, 0..2);
+        assert_eq!(weight(&detector, name) == before, freeze);
+        // The detector stands without the classifier, as an agent's eyes.
+        let eyes = tempfile::tempdir().unwrap();
+        save(&detector, &extractor, boxes, eyes.path());
+        let pretrained: ExtractorConfig =
+            serde_json::from_value(serde_json::json!({"kind": "pretrained", "from": eyes.path()}))
+                .unwrap();
+        let space = space([3, 48, 48]);
+        let rng = Seeds::new(5).stream("agent/init", 0);
+        let (_, read) = ParamStore::build(Device::Cpu, rng, |scope| {
+            pretrained.build(&mut scope.sub("extractor"), &Inputs::of(&space))
+        })
+        .unwrap();
+        let (pixels, _) = scene(&mut Seeds::new(9).stream("test", 0));
+        let obs = Tensor::from_slice(&pixels).view([1, 3, 48, 48]);
+        let mut again = network(
+            &extractor.settled().unwrap(),
+            Task::Boxes { names: names() },
+        );
+        thorndike_data::Learner::load_model(&mut again, eyes.path()).unwrap();
+        let expected = tch::no_grad(|| again.extractor().features(&obs, false));
+        assert_eq!(tch::no_grad(|| read.features(&obs, false)), expected);
+        assert!(values(&expected).iter().any(|&x| x > 0.0));
+    }
+}
