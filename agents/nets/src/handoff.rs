@@ -544,7 +544,7 @@ pub enum HeadFrom {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
-    /// What lies in front of its head.
+    /// What lies in front of its head; of a detector, what it finds: the surest boxes of each class.
     #[default]
     Features,
     /// The probabilities of its classes.

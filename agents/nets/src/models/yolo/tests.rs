@@ -119,6 +119,8 @@ fn scene(rng: &mut Rng) -> (Vec<f32>, Object) {
 
 /// Share of new pictures whose surest detection is of the right class and overlaps by more than a half, after `updates`.
 fn learned(json: &str, updates: u64) -> f64 {
+    // Threads that wait for one another take the processor from other tests.
+    crate::use_threads(1);
     use crate::{AdamConfig, OptimConfig, Optimizer};
     let config = config(json);
     let (mut store, net) = built(&config, [3, 48, 48]).unwrap();
@@ -189,6 +191,7 @@ fn names() -> Vec<String> {
 }
 
 fn network(extractor: &ExtractorConfig, task: thorndike_data::Task) -> crate::Network {
+    crate::use_threads(1);
     let learning = crate::LearningConfig {
         ema_decay: Some(0.9),
         ..crate::LearningConfig::default()
@@ -340,11 +343,12 @@ fn a_classifier_lends_its_convolutions_and_a_detector_its_eyes() {
         .unwrap();
         let (pixels, _) = scene(&mut Seeds::new(9).stream("test", 0));
         let obs = Tensor::from_slice(&pixels).view([1, 3, 48, 48]);
+        let checkpoint = crate::find_model(eyes.path(), crate::Which::Best).unwrap();
         let mut again = network(
             &extractor.settled().unwrap(),
             Task::Boxes { names: names() },
         );
-        thorndike_data::Learner::load_model(&mut again, eyes.path()).unwrap();
+        thorndike_data::Learner::load_model(&mut again, &checkpoint).unwrap();
         let expected = tch::no_grad(|| again.extractor().features(&obs, false));
         assert_eq!(tch::no_grad(|| read.features(&obs, false)), expected);
         assert!(values(&expected).iter().any(|&x| x > 0.0));
