@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
+use crate::federated;
 use crate::runs::{Experiment, SeedRun};
 use crate::stats::{self, Bootstrap, Interval, Statistic};
 
@@ -151,15 +152,19 @@ impl fmt::Display for Summary {
         writeln!(f, "{}: {} on {}", self.name, self.agent, self.env)?;
         writeln!(f, "  seeds      {}", self.seeds)?;
         let percent = number(100.0 * self.confidence);
+        let unit = match &self.measure {
+            _ if self.agent.starts_with(federated::PREFIX) => "rounds",
+            None => "steps",
+            Some(_) => "samples",
+        };
+        writeln!(f, "  {unit:<9}  {} each", self.steps())?;
         match &self.measure {
             None => {
-                writeln!(f, "  steps      {} each", self.steps())?;
                 writeln!(f, "  episodes   {} in all", self.episodes)?;
                 let kind = self.kind();
                 write!(f, "  return at the end, {kind} [{percent} % interval")?;
             }
             Some(measure) => {
-                writeln!(f, "  samples    {} each", self.steps())?;
                 write!(f, "  {measure} at the end [{percent} % interval")?;
             }
         }

@@ -46,7 +46,7 @@ impl Split {
     /// Deals out `samples` samples to `clients` clients.
     ///
     /// # Errors
-    /// As [`enough`](Self::enough).
+    /// [`Error::Config`] for `clients` if there are more than samples.
     pub fn iid(samples: usize, clients: usize, rng: &mut Rng) -> Result<Vec<Vec<usize>>> {
         Self::enough(samples, clients)?;
         let mut order: Vec<usize> = (0..samples).collect();
@@ -62,7 +62,7 @@ impl Split {
     /// Cuts `samples` samples in `clients` pieces.
     ///
     /// # Errors
-    /// As [`enough`](Self::enough).
+    /// [`Error::Config`] for `clients` if there are more than samples.
     pub fn pieces(samples: usize, clients: usize) -> Result<Vec<Vec<usize>>> {
         Self::enough(samples, clients)?;
         let start = |client: usize| client * samples / clients;

@@ -501,11 +501,10 @@ mod tests {
         let mut two_steps = |mu| {
             network.set_weights(&start);
             network.restart(mu);
-            let steps = [1.0, 2.0].map(|x| {
+            [1.0, 2.0].map(|x| {
                 network.learn(&batch(x), at(0)).unwrap();
                 network.weights().trained
-            });
-            steps
+            })
         };
         let free = two_steps(0.0);
         assert_eq!(two_steps(0.0), free, "momentum is gone");
