@@ -278,7 +278,8 @@ impl Fitter {
         } = self;
         let (mut batches, mut starts) = (Vec::new(), Vec::new());
         while counters.step < step {
-            (batches.clear(), starts.clear());
+            batches.clear();
+            starts.clear();
             let others = counters.next_of_others.iter_mut();
             let places = std::iter::once(&mut counters.next_batch).chain(others);
             for (source, place) in sources.iter_mut().zip(places) {
