@@ -291,14 +291,13 @@ impl Head {
         if learning.is_empty() {
             return entropy;
         }
-        let column = |f: &dyn Fn(&(usize, Point, Bounds, f32)) -> Vec<f32>| {
-            let values: Vec<f32> = learning.iter().flat_map(f).collect();
-            beside(numbers, &values, &[learning.len() as i64, -1])
-        };
-        let truth = column(&|(_, _, bounds, _)| bounds.to_vec());
-        let strides = column(&|(_, point, ..)| vec![point.stride]);
-        let points = column(&|(_, point, ..)| vec![point.x, point.y]);
-        let shares = column(&|(.., score)| vec![score / all]).squeeze_dim(1);
+        let column = |values: Vec<f32>| beside(numbers, &values, &[learning.len() as i64, -1]);
+        let each = learning.iter();
+        let truth = column(each.clone().flat_map(|&(_, _, bounds, _)| bounds).collect());
+        let strides = column(each.clone().map(|(_, point, ..)| point.stride).collect());
+        let points = each.clone().flat_map(|(_, point, ..)| [point.x, point.y]);
+        let points = column(points.collect());
+        let shares = column(each.map(|(.., score)| score / all).collect()).squeeze_dim(1);
         let rows: Vec<i64> = learning.iter().map(|&(place, ..)| place as i64).collect();
         let rows = Tensor::from_slice(&rows).to_device(numbers.device());
         let bins = self.bins as i64;
