@@ -64,7 +64,6 @@ pub struct Run<'a> {
 
 /// What a run is made of.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of a run")]
 enum Work {
     /// An agent in its environments.
     Agent(Trainer),

@@ -126,6 +126,7 @@ fn a_resumed_agent_is_bitwise_the_one_that_never_stopped() {
         let [whole, resumed] = [1, 2].map(|i| files(&ends[i].join("agent")));
         let names: Vec<_> = whole.iter().map(|(name, _)| name.as_str()).collect();
         let expected = [
+            "extractor.json",
             "optimizer.safetensors",
             "replay.bin",
             "state.json",

@@ -1450,4 +1450,38 @@ mod tests {
             0.0
         );
     }
+
+    #[test]
+    fn features_of_an_agent_are_bit_for_bit_its_own_whatever_bounds_its_space_has() {
+        let extractor: ExtractorConfig = serde_json::from_str(
+            r#"{"kind": "parts", "each": [{"kind": "mlp", "hidden": [5], "norm": "layer"}, {"kind": "flatten"}], "hidden": [7]}"#,
+        )
+        .unwrap();
+        let space = Space::Tuple(vec![Space::unbounded(&[3]), Space::Discrete(2)]);
+        let reads = Inputs::of(&space);
+        let rng = Seeds::new(5).stream("agent/init", 0);
+        let (agent, own) = ParamStore::build(Device::Cpu, rng, |scope| {
+            let own = extractor.build(&mut scope.sub("extractor"), &reads)?;
+            Linear::new(&mut scope.sub("head"), own.width(), 4);
+            Ok(own)
+        })
+        .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("seed-1").join(CHECKPOINTS);
+        checkpoint::write(&root, 6, serde_json::Value::Null, |dir| {
+            let dir = dir.join(AGENT_FOLDER);
+            fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+            AgentFile::new(&extractor, &reads)?.save(&dir)?;
+            agent.save(&dir.join(WEIGHTS))
+        })
+        .unwrap();
+        let config = config(dir.path(), "true");
+        let (_, handed) = built(&config, &space).unwrap();
+        let x = Tensor::rand([6, 5], (Kind::Float, Device::Cpu));
+        assert_eq!(handed.features(&x, true), own.features(&x, false));
+        assert_eq!(config.size(&reads), extractor.size(&reads));
+        let other = Space::Tuple(vec![Space::unbounded(&[3]), Space::Discrete(3)]);
+        let said = built(&config, &other).unwrap_err().to_string();
+        assert!(said.starts_with("from: the agent in "), "{said}");
+    }
 }
