@@ -13,7 +13,7 @@ use crate::layers::{BatchNorm, channels_last};
 use crate::params::Version;
 use crate::{FeatureExtractor, Scope};
 
-/// Settings of [`Csp`]: a convolution of 3x3 that halves the image, then stages of another one and a [block](CspBlock).
+/// Settings of [`Csp`]: a convolution of 3x3 that halves the image, then stages of another one and a block of CSPNet.
 ///
 /// # Reference
 /// Wang et al., "CSPNet: A New Backbone that can Enhance Learning Capability of CNN" (2020), figure 2 b. Deviations: the

@@ -261,17 +261,17 @@ impl Head {
             }
             for chosen in assign(config, objects, &looked.levels, &said) {
                 let place = start + chosen.place;
-                let class = objects[chosen.object].class;
+                let Object { class, bounds, .. } = objects[chosen.object];
                 targets[place * classes + class] = chosen.score;
                 if let Some(counts) = &mut counts {
                     counts[place * classes..][..classes].fill(1.0);
                 }
-                learning.push((
+                learning.push(Learning {
                     place,
-                    points[chosen.place],
-                    objects[chosen.object].bounds,
-                    chosen.score,
-                ));
+                    point: points[chosen.place],
+                    bounds,
+                    score: chosen.score,
+                });
             }
         }
         let numbers = &looked.numbers;
@@ -282,23 +282,20 @@ impl Head {
             None::<Tensor>,
             Reduction::Sum,
         );
-        let all = learning
-            .iter()
-            .map(|&(.., score)| score)
-            .sum::<f32>()
-            .max(1.0);
+        let all = learning.iter().map(|of| of.score).sum::<f32>().max(1.0);
         let entropy = entropy * (config.class_gain / f64::from(all));
         if learning.is_empty() {
             return entropy;
         }
-        let column = |values: Vec<f32>| beside(numbers, &values, &[learning.len() as i64, -1]);
-        let each = learning.iter();
-        let truth = column(each.clone().flat_map(|&(_, _, bounds, _)| bounds).collect());
-        let strides = column(each.clone().map(|(_, point, ..)| point.stride).collect());
-        let points = each.clone().flat_map(|(_, point, ..)| [point.x, point.y]);
-        let points = column(points.collect());
-        let shares = column(each.map(|(.., score)| score / all).collect()).squeeze_dim(1);
-        let rows: Vec<i64> = learning.iter().map(|&(place, ..)| place as i64).collect();
+        let column = |f: &dyn Fn(&Learning) -> Vec<f32>| {
+            let values: Vec<f32> = learning.iter().flat_map(f).collect();
+            beside(numbers, &values, &[learning.len() as i64, -1])
+        };
+        let truth = column(&|of| of.bounds.to_vec());
+        let strides = column(&|of| vec![of.point.stride]);
+        let points = column(&|of| vec![of.point.x, of.point.y]);
+        let shares = column(&|of| vec![of.score / all]).squeeze_dim(1);
+        let rows: Vec<i64> = learning.iter().map(|of| of.place as i64).collect();
         let rows = Tensor::from_slice(&rows).to_device(numbers.device());
         let bins = self.bins as i64;
         let logits = numbers
@@ -313,6 +310,17 @@ impl Head {
         let distribution = (distribution_loss(&logits, &wanted) * &shares).sum(Kind::Float);
         entropy + overlap * config.box_gain + distribution * config.distribution_gain
     }
+}
+
+/// A place that learns an object, in a batch.
+struct Learning {
+    /// Place among those of all images.
+    place: usize,
+    point: Point,
+    /// Of the object.
+    bounds: Bounds,
+    /// The score that it is to give the object's class.
+    score: f32,
 }
 
 /// A place of a map.
