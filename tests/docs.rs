@@ -94,6 +94,12 @@ fn every_command_of_the_readme_is_understood() {
                 eprintln!("skipped: {path} was not checked, as the data set {set} is not here");
                 continue;
             }
+            if said.contains("is not there; give the folder that `thorndike fit` left") {
+                eprintln!(
+                    "skipped: {path} was not checked, as it goes on from a run that is not here"
+                );
+                continue;
+            }
             assert!(output.status.success(), "README: {path}: {said}");
         }
         let usage = String::from_utf8_lossy(&help.stdout).into_owned();

@@ -68,11 +68,11 @@ enum Work {
     /// An agent in its environments.
     Agent(Trainer),
     /// A model and its data.
-    Model(Built),
+    Model(Box<Built>),
     /// Vectors of words and their text.
-    Words(words::Built),
+    Words(Box<words::Built>),
     /// Clients and a server.
-    Federated(federated::Built),
+    Federated(Box<federated::Built>),
 }
 
 impl Work {
@@ -629,15 +629,15 @@ impl<'a> Run<'a> {
         let mut work = match &config.task {
             _ if config.federated.is_some() => {
                 let federated = config.federated.as_ref().expect("it was looked at");
-                Work::Federated(caught("while it was built", || {
+                Work::Federated(Box::new(caught("while it was built", || {
                     federated::Built::new(config, federated, registry, seed)
-                })?)
+                })?))
             }
             Task::Agent(_) => Work::Agent(build(config, registry, seed)?.1),
-            Task::Model(task) => Work::Model(caught("while it was built", || {
+            Task::Model(task) => Work::Model(Box::new(caught("while it was built", || {
                 task.build(seed, config.device, config.log_every_steps)
-            })?),
-            Task::Words(task) => Work::Words(task.build(seed, &config.eval)?),
+            })?)),
+            Task::Words(task) => Work::Words(Box::new(task.build(seed, &config.eval)?)),
         };
         let found = find_checkpoint(&dir, config, seed)?;
         if let Some(found) = &found {
