@@ -43,12 +43,16 @@ impl Env for Blink {
     }
 }
 
-/// Allocations of a thousand calls, after a hundred that may set something up.
+/// Allocations of a thousand calls, after a hundred that may set something up: the least of three tries, as the harness of the
+/// tests has a thread that may allocate meanwhile.
 fn counted(mut call: impl FnMut()) -> u64 {
     (0..100).for_each(|_| call());
-    let before = allocations();
-    (0..1000).for_each(|_| call());
-    allocations() - before
+    let mut tried = || {
+        let before = allocations();
+        (0..1000).for_each(|_| call());
+        allocations() - before
+    };
+    (0..3).map(|_| tried()).min().expect("three tries")
 }
 
 // One test in this file: others would run at the same time and be counted too.
