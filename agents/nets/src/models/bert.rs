@@ -1027,4 +1027,75 @@ mod tests {
             assert_near(&norms, &training["grad_norm_before_clip"], 1e-4, "norms");
         }
     }
+
+    /// A small encoder of random weights, all of which are drawn anew so that no bias is 0.
+    fn small(word_dropout: f64) -> (ParamStore, Bert) {
+        let config = BertConfig {
+            hidden_size: 16,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            intermediate_size: 32,
+            max_position_embeddings: 8,
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            word_dropout,
+            ..BertConfig::default()
+        };
+        let space = Space::MultiDiscrete(vec![50; 8]);
+        let rng = Seeds::new(1).stream("agent/init", 0);
+        let (mut store, bert) = ParamStore::build(Device::Cpu, rng, |scope| {
+            Bert::new(&config, &mut scope.sub("bert"), &Inputs::of(&space))
+        })
+        .unwrap();
+        tch::no_grad(|| {
+            let flat = store.flat().shallow_clone();
+            let waves = Tensor::arange(flat.numel() as i64, (Kind::Float, Device::Cpu)).sin();
+            let _ = flat.shallow_clone().g_add_(&(waves * 0.3));
+        });
+        store.enable_gradients();
+        (store, bert)
+    }
+
+    fn some_tokens() -> Tensor {
+        Tensor::from_slice(&[3_i64, 7, 9, 11, 4, 0, 0, 0, 5, 6, 7, 8, 9, 10, 12, 2]).view([2, 8])
+    }
+
+    #[test]
+    fn products_added_in_place_give_what_the_way_with_gradients_gives() {
+        let (_store, bert) = small(0.0);
+        let tokens = some_tokens();
+        let keep = tokens.ne(0);
+        let encode = || bert.encode(&tokens, &tokens.zeros_like(), Some(&keep), false);
+        let [with, without] = [encode(), tch::no_grad(encode)];
+        assert!(with.requires_grad() && !without.requires_grad());
+        let error = (with - without).abs().max().double_value(&[]);
+        // Sums of other orders, of numbers near 1 that a norm divides by their deviation.
+        assert!(error < 1e-5, "{error}");
+    }
+
+    #[test]
+    fn words_are_dropped_while_learning_only() {
+        let (store, bert) = small(0.5);
+        let (_, plain) = small(0.0);
+        let tokens = some_tokens();
+        let embedded = Tensor::embedding(&bert.words, &tokens, -1, false, false);
+        assert_eq!(bert.shown(embedded.shallow_clone(), false), embedded);
+        assert_eq!(plain.shown(embedded.shallow_clone(), true), embedded);
+        let mut dropped = 0.0;
+        for update in 0..50 {
+            store.draw_for(update);
+            let shown = bert.shown(embedded.shallow_clone(), true);
+            // Whole words are there or not.
+            let ratio = &shown / &embedded;
+            let rows = ratio.mean_dim(-1, false, Kind::Float);
+            assert!(
+                to_vec(&rows.contiguous())
+                    .iter()
+                    .all(|&x| x == 0.0 || x == 1.0)
+            );
+            dropped += 1.0 - rows.mean(Kind::Float).double_value(&[]);
+        }
+        // 800 words: a deviation of 0.018.
+        assert!((dropped / 50.0 - 0.5).abs() < 0.08, "{dropped}");
+    }
 }
