@@ -127,6 +127,10 @@ impl DataSet for Regrouped {
         Ok(class.and_then(|class| self.class_of[class]))
     }
 
+    fn owner(&self, index: usize) -> Option<&str> {
+        self.set.owner(self.indices[index])
+    }
+
     fn frame(&self, index: usize) -> Option<Letterbox> {
         self.set.frame(self.indices[index])
     }
