@@ -118,7 +118,7 @@ impl Sentences {
         let frozen = match &*config.each {
             ExtractorConfig::Pretrained(pretrained) => pretrained.is_frozen(),
             _ => false,
-        };
+        } || config.freeze;
         let each = config
             .each
             .build(&mut scope.sub("each").fixed(frozen), inputs);
@@ -274,6 +274,10 @@ mod tests {
             layers: vec![5],
             hidden: vec![4],
         };
+        build_as(&config, space)
+    }
+
+    fn build_as(config: &SentencesConfig, space: &Space) -> Result<(ParamStore, Sentences)> {
         let vocabulary = vocabulary();
         let rng = Seeds::new(1).stream("agent/init", 0);
         let inputs = Inputs {
@@ -282,7 +286,7 @@ mod tests {
             vocabulary: &vocabulary,
         };
         let built = ParamStore::build(Device::Cpu, rng, |scope| {
-            Sentences::new(&config, &mut scope.sub("extractor"), &inputs)
+            Sentences::new(config, &mut scope.sub("extractor"), &inputs)
         })?;
         let size = config.size(&inputs);
         let weights = built.0.num_parameters() as u64;
@@ -366,6 +370,24 @@ mod tests {
         frozen.features(&both, true).sum(Kind::Float).backward();
         assert!(store.gradient().abs().sum(Kind::Float).double_value(&[]) > 0.0);
         assert_eq!(store.num_parameters(), (3 + 1) * 5 + (5 + 1) * 4);
+    }
+
+    #[test]
+    fn any_reader_can_be_frozen() {
+        let freeze = |freeze| SentencesConfig {
+            each: Box::new(rnn()),
+            freeze,
+            layers: vec![5],
+            hidden: vec![4],
+        };
+        let (learning, tuned) = build_as(&freeze(false), &space()).unwrap();
+        let (store, frozen) = build_as(&freeze(true), &space()).unwrap();
+        let behind = (3 + 1) * 5 + (5 + 1) * 4;
+        assert!(learning.num_parameters() > behind && tuned.read.is_none());
+        assert_eq!(store.num_parameters(), behind);
+        let both = tokens(&[[2, 1, 3, 1, 0, 0, 0, 0], [3, 4, 1, 2, 1, 0, 0, 0]]);
+        assert_eq!(frozen.features(&both, true), tuned.features(&both, true));
+        assert!(frozen.read.is_some());
     }
 
     #[test]
