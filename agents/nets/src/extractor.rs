@@ -11,7 +11,7 @@ use crate::chain::LayerShape;
 use crate::input::float_shape;
 use crate::models::{
     BagOfWords, BagOfWordsConfig, Bert, BertConfig, Cnn, CnnConfig, Csp, CspConfig, Impala,
-    ImpalaConfig, Looked, Mlp, MlpConfig, Parts, PartsConfig, RecurrentConfig, RecurrentStack, Rnn,
+    ImpalaConfig, Looked, Mlp, MlpConfig, Parts, PartsConfig, Planes, PlanesConfig, RecurrentConfig, RecurrentStack, Rnn,
     RnnConfig, Sentences, SentencesConfig, UNet, UNetConfig, Vgg, VggConfig, Yolo, YoloConfig,
 };
 use crate::{PretrainedConfig, Scope};
@@ -27,6 +27,11 @@ pub trait FeatureExtractor: Send + Debug {
 
     /// Number of features.
     fn width(&self) -> i64;
+
+    /// Their shape: `[width()]`, or of maps `[channels, height, width]`, which [`features`](Self::features) gives flattened.
+    fn shape(&self) -> Vec<i64> {
+        vec![self.width()]
+    }
 
     /// Features of each pixel, `[batch, position_width(), height, width]`, if this reads images and keeps their places.
     fn pixels(&self, _images: &Tensor, _train: bool) -> Option<Tensor> {
@@ -161,6 +166,8 @@ pub enum ExtractorConfig {
     Sentences(SentencesConfig),
     /// The parts of an observation, each by an extractor of its own.
     Parts(PartsConfig),
+    /// A picture, with all else of an observation as planes beside it.
+    Planes(PlanesConfig),
 }
 
 impl Default for ExtractorConfig {
@@ -192,6 +199,7 @@ impl ExtractorConfig {
             Self::BagOfWords(config) => config.size(space),
             Self::Sentences(config) => config.size(reads),
             Self::Parts(config) => config.size(reads),
+            Self::Planes(config) => config.size(reads),
         }
     }
 
@@ -209,6 +217,7 @@ impl ExtractorConfig {
             Self::Rnn(config) => config.settled().map(Self::Rnn),
             Self::Sentences(config) => config.settled().map(Self::Sentences),
             Self::Parts(config) => config.settled().map(Self::Parts),
+            Self::Planes(config) => config.settled().map(Self::Planes),
             Self::Yolo(config) => config.settled().map(Self::Yolo),
             other => Ok(other.clone()),
         }
@@ -230,6 +239,13 @@ impl ExtractorConfig {
                 };
                 [Self::Parts(first), Self::Mlp(second)]
             }
+            Self::Planes(planes) => {
+                let first = PlanesConfig {
+                    net: Box::new(Self::Flatten {}),
+                    ..planes.clone()
+                };
+                [Self::Planes(first), (*planes.net).clone()]
+            }
             whole => [whole.clone(), Self::Flatten {}],
         })
     }
@@ -241,6 +257,10 @@ impl ExtractorConfig {
             Self::Pretrained(pretrained) => pretrained.is_frozen().then_some(&*pretrained.from),
             Self::Parts(parts) if parts.each.iter().all(fixed) => {
                 parts.each.iter().find_map(Self::frozen_from)
+            }
+            Self::Planes(planes) => {
+                let frozen = planes.picture.as_ref().filter(|picture| picture.is_frozen());
+                frozen.map(|picture| &*picture.from)
             }
             _ => None,
         }
@@ -303,6 +323,7 @@ impl ExtractorConfig {
             Self::BagOfWords(config) => Box::new(BagOfWords::new(config, scope, reads)?),
             Self::Sentences(config) => Box::new(Sentences::new(config, scope, reads)?),
             Self::Parts(config) => Box::new(Parts::new(config, scope, reads)?),
+            Self::Planes(config) => Box::new(Planes::new(config, scope, reads)?),
         })
     }
 }

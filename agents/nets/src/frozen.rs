@@ -45,8 +45,9 @@ impl<A: Agent> Frozen<A> {
         };
         *extractor = rest;
         let eyes = Eyes::new(&seen_by, ctx).map_err(|e| e.under("extractor"))?;
+        let shape: Vec<usize> = eyes.extractor.shape().iter().map(|&n| n as usize).collect();
         let spec = EnvSpec {
-            frame_space: Space::unbounded(&[eyes.extractor.width() as usize]),
+            frame_space: Space::unbounded(&shape),
             obs_kind: Kind::F32,
             frame_stack: 1,
             ..ctx.spec.clone()

@@ -470,7 +470,7 @@ pub(crate) fn build_backbone(
         true => Box::new(Settled {
             inner,
             has_fresh: false,
-            classes: None,
+            gives: Gives::Features,
         }),
         false => inner,
     })
@@ -549,6 +549,19 @@ pub enum Layer {
     Features,
     /// The probabilities of its classes.
     Classes,
+    /// Of a detector, what it finds as a [map](crate::models::Yolo::map): a plane a class, `[classes, height / stride, width /
+    /// stride]` with its finest stride.
+    Map,
+}
+
+impl Layer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Features => "features",
+            Self::Classes => "classes",
+            Self::Map => "map",
+        }
+    }
 }
 
 /// Whether pretrained weights stay as they are.
@@ -658,9 +671,28 @@ impl PretrainedConfig {
                     let classes = model.info.task.names().len() as u64;
                     (weights + classes * (width + 1), times * classes)
                 }
+                Layer::Map => {
+                    let shape = self.map_shape(reads).unwrap_or_default();
+                    (weights, shape.iter().product::<i64>() as u64)
+                }
             })
         };
         sized().unwrap_or_default()
+    }
+
+    /// Shape of the maps of observations of `reads`, if this makes such.
+    pub(crate) fn map_shape(&self, reads: &Inputs<'_>) -> Option<Vec<i64>> {
+        let Source::Model(_, model) = Source::find(&self.from, self.weights).ok()? else {
+            return None;
+        };
+        match &model.extractor {
+            Some(ExtractorConfig::Yolo(yolo)) if self.layer == Layer::Map => {
+                let mut shape = yolo.map_shape(&model.info.space).to_vec();
+                shape[0] *= self.inputs_in(&model, reads).ok()? as i64;
+                Some(shape)
+            }
+            _ => None,
+        }
     }
 
     /// What a model that has this extractor is once it has weights of its own: its settings without `from`, and whether it
@@ -762,26 +794,30 @@ impl PretrainedConfig {
             }
             _ => build_extractor(extractor, scope, info, &moments)?,
         };
-        let classes = match (self.layer, &model.info.task) {
-            (Layer::Features, _) => None,
+        let wrong = |needed: &str| {
+            let what = format!(
+                "\"{}\" needs a {needed}, which {} is not; use \"features\"",
+                self.layer.name(),
+                self.from.display()
+            );
+            Err(Error::config("layer", what))
+        };
+        let gives = match (self.layer, &model.info.task) {
+            (Layer::Features, _) => Gives::Features,
             (Layer::Classes, Task::Classes { names }) if model.tasks.is_empty() => {
                 let scope = &mut scope.sub("head");
-                Some(Linear::new(scope, inner.width(), names.len() as i64))
+                Gives::Classes(Linear::new(scope, inner.width(), names.len() as i64))
             }
-            (Layer::Classes, _) => {
-                let what = format!(
-                    "\"classes\" needs a model of classes of samples, which {} is not; use \"features\"",
-                    self.from.display()
-                );
-                return Err(Error::config("layer", what));
-            }
+            (Layer::Classes, _) => return wrong("model of classes of samples"),
+            (Layer::Map, _) if inner.detector().is_some() => Gives::Map,
+            (Layer::Map, _) => return wrong("detector"),
         };
         self.take_over(scope, before, &path)?;
         let has_fresh = !self.fresh.is_empty();
         let inner = Box::new(Settled {
             inner,
             has_fresh,
-            classes,
+            gives,
         });
         let same = float_shape(&info.space) == float_shape(reads.space);
         if is_text || times == 1 && same {
@@ -803,9 +839,10 @@ impl PretrainedConfig {
         agent: &AgentFile,
     ) -> Result<Box<dyn FeatureExtractor>> {
         agent.check_reads(&self.from, reads)?;
-        if self.layer == Layer::Classes {
+        if self.layer != Layer::Features {
+            let name = self.layer.name();
             let what =
-                "\"classes\" needs a model of classes, and there is an agent; use \"features\"";
+                format!("\"{name}\" needs a trained model, and there is an agent; use \"features\"");
             return Err(Error::config("layer", what));
         }
         let before = scope.declared();
@@ -814,7 +851,7 @@ impl PretrainedConfig {
         Ok(Box::new(Settled {
             inner,
             has_fresh: !self.fresh.is_empty(),
-            classes: None,
+            gives: Gives::Features,
         }))
     }
 
@@ -961,23 +998,60 @@ struct Settled {
     inner: Box<dyn FeatureExtractor>,
     /// Whether it has fresh layers.
     has_fresh: bool,
-    /// The head of the model, if its classes are asked for.
-    classes: Option<Linear>,
+    gives: Gives,
+}
+
+/// What an agent gets of a model, and what makes it.
+#[derive(Debug)]
+enum Gives {
+    Features,
+    /// By the model's head.
+    Classes(Linear),
+    Map,
+}
+
+impl Gives {
+    fn are_features(&self) -> bool {
+        matches!(self, Self::Features)
+    }
+}
+
+impl Settled {
+    fn detector(&self) -> &Yolo {
+        self.inner.detector().expect("only a detector makes a map")
+    }
 }
 
 impl FeatureExtractor for Settled {
     fn features(&self, obs: &Tensor, train: bool) -> Tensor {
-        let features = self.inner.features(obs, train && self.has_fresh);
-        match &self.classes {
-            None => features,
-            Some(head) => head.forward(&features).softmax(-1, Kind::Float),
+        let train = train && self.has_fresh;
+        match &self.gives {
+            Gives::Features => self.inner.features(obs, train),
+            Gives::Classes(head) => {
+                let features = self.inner.features(obs, train);
+                head.forward(&features).softmax(-1, Kind::Float)
+            }
+            Gives::Map => {
+                let looked = tch::no_grad(|| self.inner.look(obs, false));
+                let looked = looked.expect("a detector looks");
+                self.detector().map(&looked).flatten(1, -1)
+            }
         }
     }
 
     fn width(&self) -> i64 {
-        match &self.classes {
-            None => self.inner.width(),
-            Some(head) => head.bias.size()[0],
+        match &self.gives {
+            Gives::Features => self.inner.width(),
+            Gives::Classes(head) => head.bias.size()[0],
+            Gives::Map => self.shape().iter().product(),
+        }
+    }
+
+    fn shape(&self) -> Vec<i64> {
+        match &self.gives {
+            Gives::Features => self.inner.shape(),
+            Gives::Classes(_) => vec![self.width()],
+            Gives::Map => self.detector().map_shape().to_vec(),
         }
     }
 
@@ -995,13 +1069,13 @@ impl FeatureExtractor for Settled {
 
     fn pixels(&self, images: &Tensor, train: bool) -> Option<Tensor> {
         let train = train && self.has_fresh;
-        self.classes
-            .is_none()
+        self.gives
+            .are_features()
             .then(|| self.inner.pixels(images, train))?
     }
 
     fn sequence(&self) -> Option<&dyn SequenceReader> {
-        let reader = self.inner.sequence().filter(|_| self.classes.is_none());
+        let reader = self.inner.sequence().filter(|_| self.gives.are_features());
         reader.map(|_| self as &dyn SequenceReader)
     }
 
@@ -1010,11 +1084,11 @@ impl FeatureExtractor for Settled {
     }
 
     fn bert(&self) -> Option<&Bert> {
-        self.inner.bert().filter(|_| self.classes.is_none())
+        self.inner.bert().filter(|_| self.gives.are_features())
     }
 
     fn chain(&self) -> Option<Vec<LayerShape>> {
-        self.inner.chain().filter(|_| self.classes.is_none())
+        self.inner.chain().filter(|_| self.gives.are_features())
     }
 }
 
@@ -1054,6 +1128,12 @@ impl FeatureExtractor for Each {
 
     fn width(&self) -> i64 {
         self.times * self.inner.width()
+    }
+
+    fn shape(&self) -> Vec<i64> {
+        let mut shape = self.inner.shape();
+        shape[0] *= self.times;
+        shape
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`OptimConfig`], [`Optimizer`] | Adam, AdamW, SGD and RMSProp on that tensor, with state that can be saved |
 //! | [`Input`] | observations as tensors |
 //! | [`FeatureExtractor`], [`ExtractorConfig`] | observation `[batch, ..shape]` -> features `[batch, width]` |
-//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Csp`](models::Csp), [`Yolo`](models::Yolo), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`BagOfWords`](models::BagOfWords), [`Bert`](models::Bert), [`Sentences`](models::Sentences), [`Parts`](models::Parts), [`Perceptron`](models::Perceptron) |
+//! | [`models`] | [`Mlp`](models::Mlp), [`Cnn`](models::Cnn), [`Impala`](models::Impala), [`Vgg`](models::Vgg), [`UNet`](models::UNet), [`Csp`](models::Csp), [`Yolo`](models::Yolo), [`Recurrent`](models::Recurrent), [`Rnn`](models::Rnn), [`BagOfWords`](models::BagOfWords), [`Bert`](models::Bert), [`Sentences`](models::Sentences), [`Parts`](models::Parts), [`Planes`](models::Planes), [`Perceptron`](models::Perceptron) |
 //! | [`sample_next`] | the next token of a language model |
 //! | [`Network`], [`LearningConfig`] | a network that learns from labelled samples |
 //! | [`MultiNetwork`], [`Weighting`] | the same with several heads, each for a task of its own |

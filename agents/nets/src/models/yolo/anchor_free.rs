@@ -204,26 +204,43 @@ impl Head {
 
     /// Detections of each image before any is suppressed.
     pub(super) fn detections(&self, looked: &Looked, from: f32) -> Vec<Vec<Detection>> {
-        let (scores, bounds) = self.read(looked);
-        let batch = looked.numbers.size()[0] as usize;
-        let places = bounds.len() / batch;
-        let image = |i: usize| {
-            let all = scores.chunks_exact(self.classes).zip(&bounds);
-            let own = all.skip(i * places).take(places);
-            own.flat_map(|(scores, &bounds)| {
-                let sure = scores
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, score)| **score >= from);
-                sure.map(move |(class, &score)| Detection {
-                    class,
-                    score,
-                    bounds,
-                })
-            })
-            .collect()
-        };
-        (0..batch).map(image).collect()
+        let numbers = looked.numbers.detach();
+        let size = numbers.size();
+        let (batch, places, bins) = (size[0] as usize, size[1] as usize, self.bins as i64);
+        let logits = values(&self.classes(looked).detach());
+        // Of most places nothing is said that is sure enough: their boxes are not computed.
+        let least = -(1.0 / from - 1.0).ln();
+        let is_sure = |logits: &[f32]| logits.iter().any(|&logit| logit >= least);
+        let rows = logits.chunks_exact(self.classes).enumerate();
+        let rows: Vec<i64> = rows
+            .filter(|(_, logits)| is_sure(logits))
+            .map(|(row, _)| row as i64)
+            .collect();
+        let mut found: Vec<Vec<Detection>> = (0..batch).map(|_| Vec::new()).collect();
+        if rows.is_empty() {
+            return found;
+        }
+        let index = Tensor::from_slice(&rows).to_device(numbers.device());
+        let distances = numbers.flatten(0, 1).narrow(1, 0, 4 * bins).index_select(0, &index);
+        let distances = values(&expected(&distances.reshape([-1, bins])));
+        let points = points(&looked.levels);
+        for (&row, distances) in rows.iter().zip(distances.chunks_exact(4)) {
+            let row = row as usize;
+            let bounds = points[row % places].bounds(distances);
+            let logits = &logits[row * self.classes..][..self.classes];
+            for (class, &logit) in logits.iter().enumerate() {
+                if logit >= least {
+                    let score = 1.0 / (1.0 + (-logit).exp());
+                    let detection = Detection {
+                        class,
+                        score,
+                        bounds,
+                    };
+                    found[row / places].push(detection);
+                }
+            }
+        }
+        found
     }
 
     pub(super) fn loss(

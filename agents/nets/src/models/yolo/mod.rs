@@ -11,7 +11,7 @@ mod grid;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use thorndike_core::{Error, Result, check_range};
+use thorndike_core::{Error, Result, Space, check_range};
 use thorndike_data::boxes::nms;
 use thorndike_data::{Detection, Object};
 
@@ -144,6 +144,15 @@ impl YoloConfig {
             Ok::<_, Error>((backbone.size(inputs).0 + weights, width as u64))
         };
         sized().unwrap_or_default()
+    }
+
+    /// Shape of a [`map`](Yolo::map) of observations of `space`, zeros if those are no images.
+    pub(crate) fn map_shape(&self, space: &Space) -> [i64; 3] {
+        let Ok([_, height, width]) = image(&float_shape(space)) else {
+            return [0; 3];
+        };
+        let stride = self.head.strides().first().map_or(1, |&stride| stride.max(1));
+        [self.classes, height / stride, width / stride].map(|n| n as i64)
     }
 
     /// Which maps of a backbone are read, the finest first.
@@ -292,6 +301,46 @@ impl Yolo {
             nms(found, overlap as f32, !agnostic, most);
         }
         all
+    }
+
+    /// What is found in images as maps `[batch, classes, height / stride, width / stride]` with the finest stride of the head:
+    /// in each place of each class how sure the surest detection is in whose box the place's middle lies, 0 if there is none.
+    pub fn map(&self, looked: &Looked) -> Tensor {
+        let found = self.detections(looked);
+        let [classes, rows, columns] = self.map_shape();
+        let len = (classes * rows * columns) as usize;
+        let mut maps = vec![0.0; found.len() * len];
+        for (found, map) in found.iter().zip(maps.chunks_exact_mut(len)) {
+            self.paint(found, map);
+        }
+        Tensor::from_slice(&maps)
+            .view([-1, classes, rows, columns])
+            .to_device(looked.numbers.device())
+    }
+
+    /// Shape of a [`map`](Self::map), without the batch.
+    pub fn map_shape(&self) -> [i64; 3] {
+        let [_, height, width] = self.image;
+        let stride = self.read[0].1 as i64;
+        [self.config.classes as i64, height / stride, width / stride]
+    }
+
+    /// As [`map`](Self::map) has them.
+    fn paint(&self, found: &[Detection], map: &mut [f32]) {
+        let [_, rows, columns] = self.map_shape().map(|n| n as usize);
+        let stride = self.read[0].1 as f32;
+        // The first place whose middle an edge does not lie behind.
+        let place = |edge: f32, most: usize| ((edge / stride - 0.5).ceil().max(0.0) as usize).min(most);
+        for detection in found {
+            let [x1, y1, x2, y2] = detection.bounds;
+            let (left, right) = (place(x1, columns), place(x2, columns));
+            for row in place(y1, rows)..place(y2, rows) {
+                let start = (detection.class * rows + row) * columns;
+                for sure in &mut map[start + left..start + right.max(left)] {
+                    *sure = sure.max(detection.score);
+                }
+            }
+        }
     }
 
     /// As [`features`](FeatureExtractor::features) has them.

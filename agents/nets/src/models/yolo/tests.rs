@@ -76,6 +76,39 @@ fn an_agent_sees_the_surest_of_each_class_as_shares_of_the_picture() {
 }
 
 #[test]
+fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
+    let config = config(
+        r#"{"classes": 2, "backbone": {"kind": "csp", "channels": [4, 4, 4, 4]}, "head": {"kind": "anchor-free", "strides": [8, 16]}}"#,
+    );
+    let (_, net) = built(&config, [3, 16, 32]).unwrap();
+    assert_eq!(net.map_shape(), [2, 2, 4]);
+    assert_eq!(config.map_shape(&space([3, 16, 32])), [2, 2, 4]);
+    let found = |class, score, bounds| Detection {
+        class,
+        score,
+        bounds,
+    };
+    let found = [
+        found(1, 0.5, [0.0, 0.0, 19.0, 9.0]), // middles at 4 and 12 across, 4 down
+        found(1, 0.75, [11.0, 3.0, 21.0, 13.0]), // 12 and 20; 4 and 12
+        found(0, 0.25, [30.0, 14.0, 31.0, 15.0]), // between middles
+        found(0, 0.125, [-5.0, 11.0, 99.0, 99.0]), // over the edges
+    ];
+    let mut map = vec![0.0; 16];
+    net.paint(&found, &mut map);
+    let expected = [
+        [0.0; 4],
+        [0.125; 4],
+        [0.5, 0.75, 0.75, 0.0],
+        [0.0, 0.75, 0.75, 0.0],
+    ];
+    assert_eq!(map, expected.concat());
+    let images = Tensor::zeros([3, 3, 16, 32], (Kind::Float, Device::Cpu));
+    let looked = net.look(&images, false).unwrap();
+    assert_eq!(net.map(&looked).size(), [3, 2, 2, 4]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_by_its_key() {
     for (json, message) in [
         (r#"{"classes": 0}"#, "kind: a detector is trained"),
