@@ -11,8 +11,9 @@ use crate::chain::LayerShape;
 use crate::input::float_shape;
 use crate::models::{
     BagOfWords, BagOfWordsConfig, Bert, BertConfig, Cnn, CnnConfig, Csp, CspConfig, Impala,
-    ImpalaConfig, Looked, Mlp, MlpConfig, Parts, PartsConfig, Planes, PlanesConfig, RecurrentConfig, RecurrentStack, Rnn,
-    RnnConfig, Sentences, SentencesConfig, UNet, UNetConfig, Vgg, VggConfig, Yolo, YoloConfig,
+    ImpalaConfig, Looked, Mlp, MlpConfig, Parts, PartsConfig, Planes, PlanesConfig,
+    RecurrentConfig, RecurrentStack, Rnn, RnnConfig, Sentences, SentencesConfig, UNet, UNetConfig,
+    Vgg, VggConfig, Yolo, YoloConfig,
 };
 use crate::{PretrainedConfig, Scope};
 
@@ -259,7 +260,10 @@ impl ExtractorConfig {
                 parts.each.iter().find_map(Self::frozen_from)
             }
             Self::Planes(planes) => {
-                let frozen = planes.picture.as_ref().filter(|picture| picture.is_frozen());
+                let frozen = planes
+                    .picture
+                    .as_ref()
+                    .filter(|picture| picture.is_frozen());
                 frozen.map(|picture| &*picture.from)
             }
             _ => None,

@@ -841,8 +841,9 @@ impl PretrainedConfig {
         agent.check_reads(&self.from, reads)?;
         if self.layer != Layer::Features {
             let name = self.layer.name();
-            let what =
-                format!("\"{name}\" needs a trained model, and there is an agent; use \"features\"");
+            let what = format!(
+                "\"{name}\" needs a trained model, and there is an agent; use \"features\""
+            );
             return Err(Error::config("layer", what));
         }
         let before = scope.declared();

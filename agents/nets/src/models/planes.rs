@@ -240,7 +240,14 @@ mod tests {
         store.enable_gradients();
         let obs = Tensor::ones([3, 7], (tch::Kind::Float, Device::Cpu));
         net.features(&obs, true).sum(tch::Kind::Float).backward();
-        assert!(store.gradient().abs().sum(tch::Kind::Float).double_value(&[]) > 0.0);
+        assert!(
+            store
+                .gradient()
+                .abs()
+                .sum(tch::Kind::Float)
+                .double_value(&[])
+                > 0.0
+        );
     }
 
     #[test]

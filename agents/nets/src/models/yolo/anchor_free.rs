@@ -221,7 +221,10 @@ impl Head {
             return found;
         }
         let index = Tensor::from_slice(&rows).to_device(numbers.device());
-        let distances = numbers.flatten(0, 1).narrow(1, 0, 4 * bins).index_select(0, &index);
+        let distances = numbers
+            .flatten(0, 1)
+            .narrow(1, 0, 4 * bins)
+            .index_select(0, &index);
         let distances = values(&expected(&distances.reshape([-1, bins])));
         let points = points(&looked.levels);
         for (&row, distances) in rows.iter().zip(distances.chunks_exact(4)) {

@@ -151,7 +151,11 @@ impl YoloConfig {
         let Ok([_, height, width]) = image(&float_shape(space)) else {
             return [0; 3];
         };
-        let stride = self.head.strides().first().map_or(1, |&stride| stride.max(1));
+        let stride = self
+            .head
+            .strides()
+            .first()
+            .map_or(1, |&stride| stride.max(1));
         [self.classes, height / stride, width / stride].map(|n| n as i64)
     }
 
@@ -330,7 +334,8 @@ impl Yolo {
         let [_, rows, columns] = self.map_shape().map(|n| n as usize);
         let stride = self.read[0].1 as f32;
         // The first place whose middle an edge does not lie behind.
-        let place = |edge: f32, most: usize| ((edge / stride - 0.5).ceil().max(0.0) as usize).min(most);
+        let place =
+            |edge: f32, most: usize| ((edge / stride - 0.5).ceil().max(0.0) as usize).min(most);
         for detection in found {
             let [x1, y1, x2, y2] = detection.bounds;
             let (left, right) = (place(x1, columns), place(x2, columns));
