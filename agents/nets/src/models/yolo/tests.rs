@@ -385,5 +385,48 @@ fn a_classifier_lends_its_convolutions_and_a_detector_its_eyes() {
         let expected = tch::no_grad(|| again.extractor().features(&obs, false));
         assert_eq!(tch::no_grad(|| read.features(&obs, false)), expected);
         assert!(values(&expected).iter().any(|&x| x > 0.0));
+        // As a map: of the picture as the detector was trained to see it, too.
+        let built = |json: serde_json::Value, space: &Space| {
+            let config: ExtractorConfig = serde_json::from_value(json).unwrap();
+            let rng = Seeds::new(5).stream("agent/init", 0);
+            let (store, net) = ParamStore::build(Device::Cpu, rng, |scope| {
+                config.build(&mut scope.sub("extractor"), &Inputs::of(space))
+            })
+            .unwrap();
+            let size = config.size(&Inputs::of(space));
+            assert_eq!(size.1, net.width() as u64);
+            (config, store, net)
+        };
+        let map = serde_json::json!({"kind": "pretrained", "from": eyes.path(), "layer": "map"});
+        let (_, _, maps) = built(map, &space);
+        let looked = tch::no_grad(|| again.extractor().look(&obs, false)).unwrap();
+        let expected = again.extractor().detector().unwrap().map(&looked);
+        assert_eq!(maps.shape(), expected.size()[1..]);
+        let found = tch::no_grad(|| maps.features(&obs, false));
+        assert_eq!(found, expected.flatten(1, -1));
+        assert!(values(&found).iter().any(|&x| x > 0.0));
+        // With what is asked for beside it, also where an agent has only the network behind it.
+        let planes = serde_json::json!({
+            "kind": "planes", "picture": {"from": eyes.path(), "layer": "map"},
+            "net": {"kind": "cnn", "layers": [{"filters": 3, "size": 3, "stride": 2}], "hidden": []},
+        });
+        let asked = Space::Tuple(vec![space.clone(), Space::Discrete(2)]);
+        let (config, store, whole) = built(planes, &asked);
+        let [first, rest] = config.behind_frozen().unwrap();
+        let (_, _, first) = built(serde_json::to_value(first).unwrap(), &asked);
+        let shape = first.shape();
+        assert_eq!(
+            shape,
+            [maps.shape()[0] + 2, maps.shape()[1], maps.shape()[2]]
+        );
+        let behind = Space::unbounded(&shape.iter().map(|&n| n as usize).collect::<Vec<_>>());
+        let (_, behind_store, rest) = built(serde_json::to_value(rest).unwrap(), &behind);
+        assert_eq!((whole.width(), whole.shape()), (rest.width(), rest.shape()));
+        assert_eq!(store.num_parameters(), behind_store.num_parameters());
+        let question = Tensor::from_slice(&[0_f32, 1.0]).view([1, 2]);
+        let row = Tensor::cat(&[obs.flatten(1, -1), question], 1);
+        let seen = tch::no_grad(|| first.features(&row, false)).view(&shape[..]);
+        assert_eq!(seen.narrow(0, 0, shape[0] - 2).flatten(0, -1), found.get(0));
+        assert_eq!(seen.get(shape[0] - 1).min(), Tensor::from(1_f32));
     }
 }
