@@ -286,7 +286,7 @@ fn an_agent_begins_with_the_eyes_of_another_and_several_tasks_are_scored_apart()
         &["agent.params.extractor.layer=\"classes\""],
     );
     assert!(
-        said.contains("extractor.layer: \"classes\" needs a model of classes"),
+        said.contains("extractor.layer: \"classes\" needs a trained model, and there is an agent"),
         "{said}"
     );
     // A frozen extractor is not the agent's own to hand on.
