@@ -255,17 +255,11 @@ impl ExtractorConfig {
     pub(crate) fn frozen_from(&self) -> Option<&Path> {
         let fixed = |each: &Self| matches!(each, Self::Flatten {}) || each.frozen_from().is_some();
         match self {
-            Self::Pretrained(pretrained) => pretrained.is_frozen().then_some(&*pretrained.from),
+            Self::Pretrained(pretrained) => pretrained.frozen_from(),
             Self::Parts(parts) if parts.each.iter().all(fixed) => {
                 parts.each.iter().find_map(Self::frozen_from)
             }
-            Self::Planes(planes) => {
-                let frozen = planes
-                    .picture
-                    .as_ref()
-                    .filter(|picture| picture.is_frozen());
-                frozen.map(|picture| &*picture.from)
-            }
+            Self::Planes(planes) => planes.picture.as_ref()?.frozen_from(),
             _ => None,
         }
     }
@@ -310,7 +304,7 @@ impl ExtractorConfig {
         let shape = float_shape(space);
         let inputs = shape.iter().product();
         Ok(match self {
-            Self::Flatten {} => Box::new(Flatten { width: inputs }),
+            Self::Flatten {} => Box::new(Flatten { shape }),
             Self::Mlp(config) => Box::new(Mlp::new(config, scope, inputs)?),
             Self::Cnn(config) => Box::new(Cnn::new(config, scope, &shape)?),
             Self::Vgg(config) => Box::new(Vgg::new(config, scope, &shape)?),
@@ -335,7 +329,8 @@ impl ExtractorConfig {
 /// The observation as one row.
 #[derive(Debug)]
 struct Flatten {
-    width: i64,
+    /// Of the observation.
+    shape: Vec<i64>,
 }
 
 impl FeatureExtractor for Flatten {
@@ -344,7 +339,11 @@ impl FeatureExtractor for Flatten {
     }
 
     fn width(&self) -> i64 {
-        self.width
+        self.shape.iter().product()
+    }
+
+    fn shape(&self) -> Vec<i64> {
+        self.shape.clone()
     }
 
     fn chain(&self) -> Option<Vec<LayerShape>> {

@@ -617,6 +617,11 @@ impl PretrainedConfig {
         self.freeze == Freeze::Always(true) && self.fresh.is_empty()
     }
 
+    /// The folder of the model, if its weights never change.
+    pub(crate) fn frozen_from(&self) -> Option<&Path> {
+        self.is_frozen().then_some(&*self.from)
+    }
+
     /// Whether its weights learn as all others do from the start.
     pub fn learns_as_all_others(&self) -> bool {
         self.freeze == Freeze::Always(false)
@@ -687,7 +692,10 @@ impl PretrainedConfig {
         };
         match &model.extractor {
             Some(ExtractorConfig::Yolo(yolo)) if self.layer == Layer::Map => {
-                let mut shape = yolo.map_shape(&model.info.space).to_vec();
+                let &[_, height, width] = &float_shape(&model.info.space)[..] else {
+                    return None;
+                };
+                let mut shape = yolo.map_shape([height, width]).to_vec();
                 shape[0] *= self.inputs_in(&model, reads).ok()? as i64;
                 Some(shape)
             }
@@ -1017,12 +1025,6 @@ impl Gives {
     }
 }
 
-impl Settled {
-    fn detector(&self) -> &Yolo {
-        self.inner.detector().expect("only a detector makes a map")
-    }
-}
-
 impl FeatureExtractor for Settled {
     fn features(&self, obs: &Tensor, train: bool) -> Tensor {
         let train = train && self.has_fresh;
@@ -1094,6 +1096,10 @@ impl FeatureExtractor for Settled {
 }
 
 impl Settled {
+    fn detector(&self) -> &Yolo {
+        self.inner.detector().expect("only a detector makes a map")
+    }
+
     fn reader(&self) -> &dyn SequenceReader {
         self.inner.sequence().expect("only asked of a reader")
     }

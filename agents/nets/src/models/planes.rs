@@ -162,11 +162,7 @@ impl FeatureExtractor for Planes {
     }
 
     fn shape(&self) -> Vec<i64> {
-        // Nothing but the planes, where the network behind them is an agent's own.
-        match self.net.width() == self.shape.iter().product::<i64>() {
-            true => self.shape.clone(),
-            false => vec![self.net.width()],
-        }
+        self.net.shape()
     }
 }
 

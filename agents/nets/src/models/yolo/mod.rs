@@ -11,7 +11,7 @@ mod grid;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use thorndike_core::{Error, Result, Space, check_range};
+use thorndike_core::{Error, Result, check_range};
 use thorndike_data::boxes::nms;
 use thorndike_data::{Detection, Object};
 
@@ -146,17 +146,11 @@ impl YoloConfig {
         sized().unwrap_or_default()
     }
 
-    /// Shape of a [`map`](Yolo::map) of observations of `space`, zeros if those are no images.
-    pub(crate) fn map_shape(&self, space: &Space) -> [i64; 3] {
-        let Ok([_, height, width]) = image(&float_shape(space)) else {
-            return [0; 3];
-        };
-        let stride = self
-            .head
-            .strides()
-            .first()
-            .map_or(1, |&stride| stride.max(1));
-        [self.classes, height / stride, width / stride].map(|n| n as i64)
+    /// Shape of a [`map`](Yolo::map) of an image of that height and width.
+    pub(crate) fn map_shape(&self, size: [i64; 2]) -> [i64; 3] {
+        let stride = self.head.strides().first().map_or(1, |&stride| stride);
+        let [rows, columns] = size.map(|n| n / stride.max(1) as i64);
+        [self.classes as i64, rows, columns]
     }
 
     /// Which maps of a backbone are read, the finest first.
@@ -325,8 +319,7 @@ impl Yolo {
     /// Shape of a [`map`](Self::map), without the batch.
     pub fn map_shape(&self) -> [i64; 3] {
         let [_, height, width] = self.image;
-        let stride = self.read[0].1 as i64;
-        [self.config.classes as i64, height / stride, width / stride]
+        self.config.map_shape([height, width])
     }
 
     /// As [`map`](Self::map) has them.

@@ -82,7 +82,7 @@ fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
     );
     let (_, net) = built(&config, [3, 16, 32]).unwrap();
     assert_eq!(net.map_shape(), [2, 2, 4]);
-    assert_eq!(config.map_shape(&space([3, 16, 32])), [2, 2, 4]);
+    assert_eq!(config.map_shape([16, 32]), [2, 2, 4]);
     let found = |class, score, bounds| Detection {
         class,
         score,
