@@ -496,6 +496,10 @@ pub struct PretrainedConfig {
     /// What an agent gets of it. Default its features.
     #[serde(default)]
     pub layer: Layer,
+    /// With `layer = "map"`: a class of the detector, such as what marks where the agent is, whose surest detection the map
+    /// is centred on. Default none: the map is that of the picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centre: Option<String>,
     /// Whether its weights stay as they are: `true`, `false`, until a step, `{ until_step = 10_000 }`, or until they thaw layer
     /// by layer, `{ thaw_every_steps = 5_000 }`. Default true.
     #[serde(default)]
@@ -650,6 +654,10 @@ impl PretrainedConfig {
         let factor = self.learning_rate_factor;
         check_range("learning_rate_factor", factor, 0.0..=100.0)?;
         check_range("layer_decay", self.layer_decay, 0.01..=100.0)?;
+        if self.centre.is_some() && self.layer != Layer::Map {
+            let what = "only a map has a middle; use layer = \"map\", or leave it out";
+            return Err(Error::config("centre", what));
+        }
         if let Freeze::Layers { thaw_every_steps } = self.freeze {
             check_range("freeze.thaw_every_steps", thaw_every_steps, 1..=1 << 53)?;
         }
@@ -695,7 +703,9 @@ impl PretrainedConfig {
                 let &[_, height, width] = &float_shape(&model.info.space)[..] else {
                     return None;
                 };
-                let mut shape = yolo.map_shape([height, width]).to_vec();
+                let mut shape = yolo
+                    .map_shape([height, width], self.centre.is_some())
+                    .to_vec();
                 shape[0] *= self.inputs_in(&model, reads).ok()? as i64;
                 Some(shape)
             }
@@ -817,7 +827,9 @@ impl PretrainedConfig {
                 Gives::Classes(Linear::new(scope, inner.width(), names.len() as i64))
             }
             (Layer::Classes, _) => return wrong("model of classes of samples"),
-            (Layer::Map, _) if inner.detector().is_some() => Gives::Map,
+            (Layer::Map, task) if inner.detector().is_some() => Gives::Map {
+                centre: self.centre_in(task)?,
+            },
             (Layer::Map, _) => return wrong("detector"),
         };
         self.take_over(scope, before, &path)?;
@@ -836,6 +848,19 @@ impl PretrainedConfig {
             times: times as i64,
             inner,
         }))
+    }
+
+    /// The number of the class `centre`.
+    fn centre_in(&self, task: &Task) -> Result<Option<usize>> {
+        let Some(name) = &self.centre else {
+            return Ok(None);
+        };
+        let names = task.names();
+        let place = names.iter().position(|known| known == name);
+        place.map(Some).ok_or_else(|| {
+            let what = format!("there is no class {name:?}; known: {}", names.join(", "));
+            Error::config("centre", what)
+        })
     }
 
     /// As [`build`](Self::build), of an agent.
@@ -1016,7 +1041,10 @@ enum Gives {
     Features,
     /// By the model's head.
     Classes(Linear),
-    Map,
+    Map {
+        /// The class that it is centred on.
+        centre: Option<usize>,
+    },
 }
 
 impl Gives {
@@ -1034,10 +1062,10 @@ impl FeatureExtractor for Settled {
                 let features = self.inner.features(obs, train);
                 head.forward(&features).softmax(-1, Kind::Float)
             }
-            Gives::Map => {
+            Gives::Map { centre } => {
                 let looked = tch::no_grad(|| self.inner.look(obs, false));
                 let looked = looked.expect("a detector looks");
-                self.detector().map(&looked).flatten(1, -1)
+                self.detector().map(&looked, *centre).flatten(1, -1)
             }
         }
     }
@@ -1046,7 +1074,7 @@ impl FeatureExtractor for Settled {
         match &self.gives {
             Gives::Features => self.inner.width(),
             Gives::Classes(head) => head.bias.size()[0],
-            Gives::Map => self.shape().iter().product(),
+            Gives::Map { .. } => self.shape().iter().product(),
         }
     }
 
@@ -1054,7 +1082,10 @@ impl FeatureExtractor for Settled {
         match &self.gives {
             Gives::Features => self.inner.shape(),
             Gives::Classes(_) => vec![self.width()],
-            Gives::Map => self.detector().map_shape().to_vec(),
+            Gives::Map { centre } => {
+                let centred = centre.is_some();
+                self.detector().map_shape(centred).to_vec()
+            }
         }
     }
 

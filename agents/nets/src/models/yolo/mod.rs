@@ -146,10 +146,14 @@ impl YoloConfig {
         sized().unwrap_or_default()
     }
 
-    /// Shape of a [`map`](Yolo::map) of an image of that height and width.
-    pub(crate) fn map_shape(&self, size: [i64; 2]) -> [i64; 3] {
+    /// Shape of a [`map`](Yolo::map) of an image of that height and width, `centred` around a detection or not.
+    pub(crate) fn map_shape(&self, size: [i64; 2], centred: bool) -> [i64; 3] {
         let stride = self.head.strides().first().map_or(1, |&stride| stride);
-        let [rows, columns] = size.map(|n| n / stride.max(1) as i64);
+        let [rows, columns] = size.map(|n| {
+            let places = n / stride.max(1) as i64;
+            // Wherever the middle is, all of the picture lies within.
+            if centred { 2 * places - 1 } else { places }
+        });
         [self.classes as i64, rows, columns]
     }
 
@@ -303,13 +307,16 @@ impl Yolo {
 
     /// What is found in images as maps `[batch, classes, height / stride, width / stride]` with the finest stride of the head:
     /// in each place of each class how sure the surest detection is in whose box the place's middle lies, 0 if there is none.
-    pub fn map(&self, looked: &Looked) -> Tensor {
+    ///
+    /// With the class `centre`, one place less than twice as high and wide: the middle place lies in the middle of the surest
+    /// detection of that class, or of the picture if there is none.
+    pub fn map(&self, looked: &Looked, centre: Option<usize>) -> Tensor {
         let found = self.detections(looked);
-        let [classes, rows, columns] = self.map_shape();
+        let [classes, rows, columns] = self.map_shape(centre.is_some());
         let len = (classes * rows * columns) as usize;
         let mut maps = vec![0.0; found.len() * len];
         for (found, map) in found.iter().zip(maps.chunks_exact_mut(len)) {
-            self.paint(found, map);
+            self.paint(found, centre, map);
         }
         Tensor::from_slice(&maps)
             .view([-1, classes, rows, columns])
@@ -317,22 +324,41 @@ impl Yolo {
     }
 
     /// Shape of a [`map`](Self::map), without the batch.
-    pub fn map_shape(&self) -> [i64; 3] {
+    pub fn map_shape(&self, centred: bool) -> [i64; 3] {
         let [_, height, width] = self.image;
-        self.config.map_shape([height, width])
+        self.config.map_shape([height, width], centred)
+    }
+
+    /// Where the first place of a map lies, across and down in pixels.
+    fn origin(&self, found: &[Detection], centre: Option<usize>) -> [f32; 2] {
+        let stride = self.read[0].1 as f32;
+        let Some(centre) = centre else {
+            return [stride / 2.0; 2];
+        };
+        let of_class = found.iter().filter(|found| found.class == centre);
+        let surest = of_class.max_by(|a, b| a.score.total_cmp(&b.score));
+        let [_, height, width] = self.image.map(|n| n as f32);
+        let [x1, y1, x2, y2] = surest.map_or([0.0, 0.0, width, height], |found| found.bounds);
+        let [_, rows, columns] = self.map_shape(true).map(|n| (n / 2) as f32);
+        [
+            (x1 + x2) / 2.0 - stride * columns,
+            (y1 + y2) / 2.0 - stride * rows,
+        ]
     }
 
     /// As [`map`](Self::map) has them.
-    fn paint(&self, found: &[Detection], map: &mut [f32]) {
-        let [_, rows, columns] = self.map_shape().map(|n| n as usize);
+    fn paint(&self, found: &[Detection], centre: Option<usize>, map: &mut [f32]) {
+        let [_, rows, columns] = self.map_shape(centre.is_some()).map(|n| n as usize);
         let stride = self.read[0].1 as f32;
+        let [x, y] = self.origin(found, centre);
         // The first place whose middle an edge does not lie behind.
-        let place =
-            |edge: f32, most: usize| ((edge / stride - 0.5).ceil().max(0.0) as usize).min(most);
+        let place = |edge: f32, first: f32, most: usize| {
+            (((edge - first) / stride).ceil().max(0.0) as usize).min(most)
+        };
         for detection in found {
             let [x1, y1, x2, y2] = detection.bounds;
-            let (left, right) = (place(x1, columns), place(x2, columns));
-            for row in place(y1, rows)..place(y2, rows) {
+            let (left, right) = (place(x1, x, columns), place(x2, x, columns));
+            for row in place(y1, y, rows)..place(y2, y, rows) {
                 let start = (detection.class * rows + row) * columns;
                 for sure in &mut map[start + left..start + right.max(left)] {
                     *sure = sure.max(detection.score);

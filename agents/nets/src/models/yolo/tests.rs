@@ -81,8 +81,8 @@ fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
         r#"{"classes": 2, "backbone": {"kind": "csp", "channels": [4, 4, 4, 4]}, "head": {"kind": "anchor-free", "strides": [8, 16]}}"#,
     );
     let (_, net) = built(&config, [3, 16, 32]).unwrap();
-    assert_eq!(net.map_shape(), [2, 2, 4]);
-    assert_eq!(config.map_shape([16, 32]), [2, 2, 4]);
+    assert_eq!(net.map_shape(false), [2, 2, 4]);
+    assert_eq!(config.map_shape([16, 32], false), [2, 2, 4]);
     let found = |class, score, bounds| Detection {
         class,
         score,
@@ -95,7 +95,7 @@ fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
         found(0, 0.125, [-5.0, 11.0, 99.0, 99.0]), // over the edges
     ];
     let mut map = vec![0.0; 16];
-    net.paint(&found, &mut map);
+    net.paint(&found, None, &mut map);
     let expected = [
         [0.0; 4],
         [0.125; 4],
@@ -105,7 +105,51 @@ fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
     assert_eq!(map, expected.concat());
     let images = Tensor::zeros([3, 3, 16, 32], (Kind::Float, Device::Cpu));
     let looked = net.look(&images, false).unwrap();
-    assert_eq!(net.map(&looked).size(), [3, 2, 2, 4]);
+    assert_eq!(net.map(&looked, None).size(), [3, 2, 2, 4]);
+    assert_eq!(net.map(&looked, Some(1)).size(), [3, 2, 3, 7]);
+}
+
+#[test]
+fn a_map_can_be_centred_on_the_surest_of_a_class() {
+    let config = config(
+        r#"{"classes": 2, "backbone": {"kind": "csp", "channels": [4, 4, 4, 4]}, "head": {"kind": "anchor-free", "strides": [8, 16]}}"#,
+    );
+    let (_, net) = built(&config, [3, 16, 32]).unwrap();
+    assert_eq!(net.map_shape(true), [2, 3, 7]);
+    assert_eq!(config.map_shape([16, 32], true), [2, 3, 7]);
+    let found = |class, score, bounds| Detection {
+        class,
+        score,
+        bounds,
+    };
+    let object = found(0, 0.5, [8.0, 0.0, 24.0, 8.0]);
+    // The surer of two, with its middle 20 across and 12 down: places are every 8 pixels from there, the object's at 12 and 20
+    // across and 4 down.
+    let me = found(1, 0.75, [18.0, 10.0, 22.0, 14.0]);
+    let other = found(1, 0.25, [0.0, 0.0, 3.0, 3.0]);
+    let mut map = vec![0.0; 42];
+    net.paint(&[other, object, me], Some(1), &mut map);
+    let mut expected = vec![0.0; 42];
+    for (row, column, class, sure) in [(0, 2, 0, 0.5), (0, 3, 0, 0.5), (1, 3, 1, 0.75)] {
+        expected[(class * 3 + row) * 7 + column] = sure;
+    }
+    assert_eq!(map, expected);
+    // Moved with all that is seen it is the same.
+    let moved = |found: Detection| {
+        let [x1, y1, x2, y2] = found.bounds;
+        Detection {
+            bounds: [x1 + 3.0, y1 - 5.0, x2 + 3.0, y2 - 5.0],
+            ..found
+        }
+    };
+    let mut again = vec![0.0; 42];
+    net.paint(&[moved(object), moved(me)], Some(1), &mut again);
+    assert_eq!(again, expected);
+    // Without it the middle is that of the picture: 16 across, 8 down.
+    let mut map = vec![0.0; 42];
+    net.paint(&[object], Some(1), &mut map);
+    let seen: Vec<usize> = (0..42).filter(|&at| map[at] > 0.0).collect();
+    assert_eq!(seen, [2, 3, 7 + 2, 7 + 3], "8 and 16 across, 0 and 8 down");
 }
 
 #[test]
@@ -400,11 +444,37 @@ fn a_classifier_lends_its_convolutions_and_a_detector_its_eyes() {
         let map = serde_json::json!({"kind": "pretrained", "from": eyes.path(), "layer": "map"});
         let (_, _, maps) = built(map, &space);
         let looked = tch::no_grad(|| again.extractor().look(&obs, false)).unwrap();
-        let expected = again.extractor().detector().unwrap().map(&looked);
+        let expected = again.extractor().detector().unwrap().map(&looked, None);
         assert_eq!(maps.shape(), expected.size()[1..]);
         let found = tch::no_grad(|| maps.features(&obs, false));
         assert_eq!(found, expected.flatten(1, -1));
         assert!(values(&found).iter().any(|&x| x > 0.0));
+        let centred = |layer: &str, centre: &str| serde_json::json!({"kind": "pretrained", "from": eyes.path(), "layer": layer, "centre": centre});
+        let (_, _, centred_maps) = built(centred("map", &names()[1]), &space);
+        let expected = again.extractor().detector().unwrap().map(&looked, Some(1));
+        assert_eq!(centred_maps.shape(), expected.size()[1..]);
+        let found_centred = tch::no_grad(|| centred_maps.features(&obs, false));
+        assert_eq!(found_centred, expected.flatten(1, -1));
+        for (layer, centre, message) in [
+            (
+                "map",
+                "nobody",
+                "centre: there is no class \"nobody\"; known: ",
+            ),
+            (
+                "features",
+                &names()[1],
+                "centre: only a map has a middle; use layer = \"map\"",
+            ),
+        ] {
+            let config: ExtractorConfig = serde_json::from_value(centred(layer, centre)).unwrap();
+            let rng = Seeds::new(5).stream("agent/init", 0);
+            let refused = ParamStore::build(Device::Cpu, rng, |scope| {
+                config.build(&mut scope.sub("extractor"), &Inputs::of(&space))
+            });
+            let error = refused.unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
         // With what is asked for beside it, also where an agent has only the network behind it.
         let planes = serde_json::json!({
             "kind": "planes", "picture": {"from": eyes.path(), "layer": "map"},
