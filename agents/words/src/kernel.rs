@@ -65,6 +65,23 @@ impl Matrix {
         UnsafeCell::raw_get(self.lanes[start..start + self.stride].as_ptr()).cast()
     }
 
+    /// Has a row brought into the cache of the processor, to be written, while other work is done.
+    ///
+    /// The way from another processor, which may have changed it last, is several times as long as the work on a row.
+    #[inline(always)]
+    fn fetch(&self, row: u32) {
+        #[cfg(target_arch = "x86_64")]
+        for lane in 0..self.stride {
+            // SAFETY: the instruction reads no memory that a program sees, and changes nothing else.
+            unsafe {
+                let line = self.row(row).add(lane * LANE);
+                std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = row;
+    }
+
     /// Numbers of a row, its empty end included.
     pub(crate) fn stride(&self) -> usize {
         self.stride * LANE
@@ -161,6 +178,14 @@ impl Outputs {
     }
 }
 
+/// One step of learning: what is told from which words.
+#[derive(Debug, Default)]
+pub(crate) struct Update {
+    /// Nothing is learned if there are none.
+    pub(crate) context: Vec<u32>,
+    pub(crate) outputs: Outputs,
+}
+
 /// A vector of the processor. A value of the type is the proof that the processor has the instructions: [`with_simd`] alone
 /// makes one.
 ///
@@ -198,6 +223,28 @@ impl<'a> Kernel<'a> {
             sigmoid,
             error: vec![0.0; input.stride()],
             mean: vec![0.0; input.stride()],
+        }
+    }
+
+    /// Learns `now`, while what `next` needs is on its way.
+    #[inline(always)]
+    pub(crate) fn learn_before<S: Simd>(
+        &mut self,
+        simd: S,
+        next: &Update,
+        now: &Update,
+        rate: f32,
+    ) {
+        for &word in &next.context {
+            self.input.fetch(word);
+        }
+        for &row in &next.outputs.rows {
+            self.output.fetch(row);
+        }
+        match now.context[..] {
+            [] => {}
+            [one] => self.learn_from_one(simd, one, &now.outputs, rate),
+            ref more => self.learn_from_mean(simd, more, &now.outputs, rate),
         }
     }
 

@@ -12,7 +12,7 @@ use thorndike_core::{Error, Result, Seeds, check_range};
 use crate::alias::Alias;
 use crate::corpus::{Corpus, is_last, word};
 use crate::huffman::Huffman;
-use crate::kernel::{Kernel, Matrix, Outputs, Sigmoid, Simd, Work, with_simd};
+use crate::kernel::{Kernel, Matrix, Outputs, Sigmoid, Simd, Update, Work, with_simd};
 use crate::vectors::{TENSORS, VOCABULARY, WordVectors, read_tensors, write_tensors};
 use crate::{PhrasesConfig, Vocabulary};
 
@@ -522,8 +522,11 @@ struct Learner<'a> {
     /// Those of its words that subsampling has kept, and where sentences end among them.
     kept: Vec<u32>,
     ends: Vec<usize>,
-    outputs: Outputs,
-    context: Vec<u32>,
+    /// Those around one of them.
+    near: Vec<u32>,
+    /// What is learned next, and what after it.
+    now: Update,
+    next: Update,
 }
 
 impl<'a> Learner<'a> {
@@ -536,8 +539,9 @@ impl<'a> Learner<'a> {
             numbers: Vec::with_capacity(BLOCK),
             kept: Vec::with_capacity(BLOCK),
             ends: Vec::new(),
-            outputs: Outputs::default(),
-            context: Vec::new(),
+            near: Vec::new(),
+            now: Update::default(),
+            next: Update::default(),
         }
     }
 
@@ -578,8 +582,9 @@ impl Work for &mut Learner<'_> {
             rate,
             kept,
             ends,
-            outputs,
-            context,
+            near,
+            now,
+            next,
             ..
         } = self;
         let window = model.config.window;
@@ -590,30 +595,29 @@ impl Work for &mut Learner<'_> {
                 let reach = rng.below(window) + 1;
                 let from = i.saturating_sub(reach).max(start);
                 let until = (i + reach + 1).min(end);
-                let negatives = |rng: &mut SplitMix, outputs: &mut Outputs| {
+                near.clear();
+                near.extend_from_slice(&kept[from..i]);
+                near.extend_from_slice(&kept[i + 1..until]);
+                let together = match model.config.architecture {
+                    Architecture::SkipGram => 1,
+                    Architecture::Cbow => near.len().max(1),
+                };
+                for context in near.chunks(together) {
+                    next.context.clear();
+                    next.context.extend_from_slice(context);
                     let draw = || model.noise.draw(rng.next());
                     let negatives = std::iter::repeat_with(draw).take(model.config.negatives);
-                    model.outputs_into(center, negatives, outputs);
-                };
-                match model.config.architecture {
-                    Architecture::SkipGram => {
-                        for j in (from..until).filter(|&j| j != i) {
-                            negatives(rng, outputs);
-                            kernel.learn_from_one(simd, kept[j], outputs, *rate);
-                        }
-                    }
-                    Architecture::Cbow if until - from > 1 => {
-                        context.clear();
-                        context.extend_from_slice(&kept[from..i]);
-                        context.extend_from_slice(&kept[i + 1..until]);
-                        negatives(rng, outputs);
-                        kernel.learn_from_mean(simd, context, outputs, *rate);
-                    }
-                    Architecture::Cbow => {}
+                    model.outputs_into(center, negatives, &mut next.outputs);
+                    kernel.learn_before(simd, next, now, *rate);
+                    std::mem::swap(now, next);
                 }
             }
             start = end;
         }
+        next.context.clear();
+        next.outputs.clear();
+        kernel.learn_before(simd, next, now, *rate);
+        now.context.clear();
     }
 }
 
@@ -719,7 +723,7 @@ mod tests {
     }
 
     #[derive(Clone, Copy)]
-    struct Update<'a> {
+    struct Step<'a> {
         model: &'a Word2Vec,
         context: &'a [u32],
         center: u32,
@@ -727,7 +731,7 @@ mod tests {
         rate: f32,
     }
 
-    impl Work for Update<'_> {
+    impl Work for Step<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let model = self.model;
@@ -759,7 +763,7 @@ mod tests {
             };
             let before = weights(&model);
             const RATE: f32 = 1.0;
-            with_simd(Update {
+            with_simd(Step {
                 model: &model,
                 context,
                 center: 1,
@@ -903,7 +907,7 @@ mod tests {
     fn plain_code_learns_what_vector_instructions_learn() {
         for config in all() {
             let [a, b] = [shaken(&config), shaken(&config)];
-            let update = |model| Update {
+            let update = |model| Step {
                 model,
                 context: &[4, 7],
                 center: 1,
