@@ -554,7 +554,7 @@ pub enum Layer {
     /// The probabilities of its classes.
     Classes,
     /// Of a detector, what it finds as a [map](crate::models::Yolo::map): a plane a class, `[classes, height / stride, width /
-    /// stride]` with its finest stride.
+    /// stride]` with its finest stride, larger with a [centre](PretrainedConfig::centre).
     Map,
 }
 
@@ -706,6 +706,9 @@ impl PretrainedConfig {
                 let mut shape = yolo
                     .map_shape([height, width], self.centre.is_some())
                     .to_vec();
+                if shape.iter().any(|&n| n < 1) {
+                    return None;
+                }
                 shape[0] *= self.inputs_in(&model, reads).ok()? as i64;
                 Some(shape)
             }
@@ -827,10 +830,18 @@ impl PretrainedConfig {
                 Gives::Classes(Linear::new(scope, inner.width(), names.len() as i64))
             }
             (Layer::Classes, _) => return wrong("model of classes of samples"),
-            (Layer::Map, task) if inner.detector().is_some() => Gives::Map {
-                centre: self.centre_in(task)?,
-            },
-            (Layer::Map, _) => return wrong("detector"),
+            (Layer::Map, task) => {
+                let Some(detector) = inner.detector() else {
+                    return wrong("detector");
+                };
+                if detector.map_shape(false).contains(&0) {
+                    let what = "pictures are smaller than a place of the map";
+                    return Err(Error::config("layer", what));
+                }
+                Gives::Map {
+                    centre: self.centre_in(task)?,
+                }
+            }
         };
         self.take_over(scope, before, &path)?;
         let has_fresh = !self.fresh.is_empty();

@@ -67,15 +67,18 @@ impl Matrix {
 
     /// Has a row brought into the cache of the processor, to be written, while other work is done.
     ///
-    /// The way from another processor, which may have changed it last, is several times as long as the work on a row.
+    /// As an instruction by its name, for `_mm_prefetch` asks for a copy to be read where a program is built for any processor,
+    /// and a row that another thread has would come twice: to be read, then to be written.
     #[inline(always)]
     fn fetch(&self, row: u32) {
+        let row = self.row(row);
         #[cfg(target_arch = "x86_64")]
         for lane in 0..self.stride {
-            // SAFETY: the instruction reads no memory that a program sees, and changes nothing else.
+            // SAFETY: the address lies in the row. The instruction never faults and changes no memory, register or flag;
+            // processors that do not know it take it for none.
             unsafe {
-                let line = self.row(row).add(lane * LANE);
-                std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
+                let line = row.add(lane * LANE);
+                std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, nomem, preserves_flags));
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -178,7 +181,7 @@ impl Outputs {
     }
 }
 
-/// One step of learning: what is told from which words.
+/// One update of the weights: what is told from which words.
 #[derive(Debug, Default)]
 pub(crate) struct Update {
     /// Nothing is learned if there are none.
@@ -250,13 +253,7 @@ impl<'a> Kernel<'a> {
 
     /// Learns `outputs` from the one word `input`.
     #[inline(always)]
-    pub(crate) fn learn_from_one<S: Simd>(
-        &mut self,
-        _: S,
-        input: u32,
-        outputs: &Outputs,
-        rate: f32,
-    ) {
+    fn learn_from_one<S: Simd>(&mut self, _: S, input: u32, outputs: &Outputs, rate: f32) {
         let row = self.input.row(input);
         // SAFETY: there is an `S`; rows and buffers have `stride` numbers, a multiple of any width.
         unsafe {
@@ -267,13 +264,7 @@ impl<'a> Kernel<'a> {
 
     /// Learns `outputs` from the mean of the words `context`, each of which gets the whole of the change.
     #[inline(always)]
-    pub(crate) fn learn_from_mean<S: Simd>(
-        &mut self,
-        _: S,
-        context: &[u32],
-        outputs: &Outputs,
-        rate: f32,
-    ) {
+    fn learn_from_mean<S: Simd>(&mut self, _: S, context: &[u32], outputs: &Outputs, rate: f32) {
         let stride = self.error.len();
         let (mean, share) = (self.mean.as_mut_ptr(), 1.0 / context.len() as f32);
         // SAFETY: there is an `S`; rows and buffers have `stride` numbers, a multiple of any width.

@@ -723,7 +723,7 @@ mod tests {
     }
 
     #[derive(Clone, Copy)]
-    struct Step<'a> {
+    struct OneUpdate<'a> {
         model: &'a Word2Vec,
         context: &'a [u32],
         center: u32,
@@ -731,18 +731,16 @@ mod tests {
         rate: f32,
     }
 
-    impl Work for Step<'_> {
+    impl Work for OneUpdate<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let model = self.model;
             let mut kernel = Kernel::new(&model.input, &model.output, &model.sigmoid);
-            let mut outputs = Outputs::default();
+            let mut update = Update::default();
+            update.context.extend_from_slice(self.context);
             let negatives = self.negatives.iter().copied();
-            model.outputs_into(self.center, negatives, &mut outputs);
-            match self.context {
-                [one] => kernel.learn_from_one(simd, *one, &outputs, self.rate),
-                more => kernel.learn_from_mean(simd, more, &outputs, self.rate),
-            }
+            model.outputs_into(self.center, negatives, &mut update.outputs);
+            kernel.learn_before(simd, &Update::default(), &update, self.rate);
         }
     }
 
@@ -763,7 +761,7 @@ mod tests {
             };
             let before = weights(&model);
             const RATE: f32 = 1.0;
-            with_simd(Step {
+            with_simd(OneUpdate {
                 model: &model,
                 context,
                 center: 1,
@@ -907,7 +905,7 @@ mod tests {
     fn plain_code_learns_what_vector_instructions_learn() {
         for config in all() {
             let [a, b] = [shaken(&config), shaken(&config)];
-            let update = |model| Step {
+            let update = |model| OneUpdate {
                 model,
                 context: &[4, 7],
                 center: 1,

@@ -151,7 +151,7 @@ impl YoloConfig {
         let stride = self.head.strides().first().map_or(1, |&stride| stride);
         let [rows, columns] = size.map(|n| {
             let places = n / stride.max(1) as i64;
-            // Wherever the middle is, all of the picture lies within.
+            // All of the picture lies within while the middle is half a place or more from its edges.
             if centred { 2 * places - 1 } else { places }
         });
         [self.classes as i64, rows, columns]
@@ -309,7 +309,8 @@ impl Yolo {
     /// in each place of each class how sure the surest detection is in whose box the place's middle lies, 0 if there is none.
     ///
     /// With the class `centre`, one place less than twice as high and wide: the middle place lies in the middle of the surest
-    /// detection of that class, or of the picture if there is none.
+    /// detection of that class, or of the picture if there is none. Of what the picture's edge cuts off, only the rest has been
+    /// seen, and its middle is that of the rest.
     pub fn map(&self, looked: &Looked, centre: Option<usize>) -> Tensor {
         let found = self.detections(looked);
         let [classes, rows, columns] = self.map_shape(centre.is_some());
@@ -323,7 +324,7 @@ impl Yolo {
             .to_device(looked.numbers.device())
     }
 
-    /// Shape of a [`map`](Self::map), without the batch.
+    /// Shape of a [`map`](Self::map), without the batch, `centred` on a class or not.
     pub fn map_shape(&self, centred: bool) -> [i64; 3] {
         let [_, height, width] = self.image;
         self.config.map_shape([height, width], centred)
@@ -335,8 +336,8 @@ impl Yolo {
         let Some(centre) = centre else {
             return [stride / 2.0; 2];
         };
-        let of_class = found.iter().filter(|found| found.class == centre);
-        let surest = of_class.max_by(|a, b| a.score.total_cmp(&b.score));
+        // The surest come first.
+        let surest = found.iter().find(|found| found.class == centre);
         let [_, height, width] = self.image.map(|n| n as f32);
         let [x1, y1, x2, y2] = surest.map_or([0.0, 0.0, width, height], |found| found.bounds);
         let [_, rows, columns] = self.map_shape(true).map(|n| (n / 2) as f32);
