@@ -70,8 +70,7 @@ impl Matrix {
     /// As an instruction by its name, for `_mm_prefetch` asks for a copy to be read where a program is built for any processor,
     /// and a row that another thread has would come twice: to be read, then to be written.
     #[inline(always)]
-    fn fetch(&self, row: u32) {
-        let row = self.row(row);
+    fn fetch(&self, row: *mut f32) {
         #[cfg(target_arch = "x86_64")]
         for lane in 0..self.stride {
             // SAFETY: the address lies in the row. The instruction never faults and changes no memory, register or flag;
@@ -206,11 +205,101 @@ pub(crate) trait Simd: Copy {
     unsafe fn sum(v: Self::Vector) -> f32;
 }
 
+/// One side of the weights as one of several threads has it: the rows that are used most are its own until it
+/// [exchanges](Self::exchange) them, all others are shared.
+///
+/// *Design.* A row that two processors write in turns is brought from one to the other each time, which takes longer than the
+/// work on it, and the first rows, of the most frequent words or next to the root, are written all the time.
+struct Side<'a> {
+    shared: &'a Matrix,
+    /// The first rows; none if the thread is alone.
+    own: Matrix,
+    /// What they were when they were exchanged last.
+    before: Matrix,
+    /// How often each was learned from since.
+    uses: Vec<u32>,
+}
+
+impl<'a> Side<'a> {
+    fn new(shared: &'a Matrix, own: usize) -> Self {
+        let own = own.min(shared.rows());
+        let side = Self {
+            shared,
+            own: Matrix::zeros(own, shared.width),
+            before: Matrix::zeros(own, shared.width),
+            uses: vec![0; own],
+        };
+        for row in 0..own as u32 {
+            for at in 0..shared.width {
+                // SAFETY: rows have `width` numbers; no one else has the own ones.
+                unsafe {
+                    let x = shared.row(row).add(at).read();
+                    side.own.row(row).add(at).write(x);
+                    side.before.row(row).add(at).write(x);
+                }
+            }
+        }
+        side
+    }
+
+    /// The first number of a row.
+    #[inline(always)]
+    fn row(&self, row: u32) -> *mut f32 {
+        match (row as usize) < self.uses.len() {
+            true => self.own.row(row),
+            false => self.shared.row(row),
+        }
+    }
+
+    /// Counts that a row is learned from.
+    #[inline(always)]
+    fn used(&mut self, row: u32) {
+        if let Some(uses) = self.uses.get_mut(row as usize) {
+            *uses += 1;
+        }
+    }
+
+    /// Adds what the own rows have learned to the shared ones, and takes what the others have learned.
+    ///
+    /// Of `threads` that all learn a row the changes are not simply summed: a row that was learned from often has come to where
+    /// it stays, and all of them tell the same. With `q` of the way left after as many uses as there were, so many threads one
+    /// after another would have gone `1 - q^threads` of it, and together they say `threads (1 - q)`. Each use is taken to go a
+    /// tenth of `rate` of the way, as where what it is learned from has a length of 1 and is right with 0.9. Sums alone swing
+    /// wider and wider with several threads, means alone learn rare rows too slowly.
+    #[inline(always)]
+    unsafe fn exchange<S: Simd>(&mut self, threads: usize, rate: f32) {
+        for row in 0..self.uses.len() as u32 {
+            let uses = std::mem::take(&mut self.uses[row as usize]);
+            let left = (-0.1 * rate * uses as f32).exp();
+            let share = match uses {
+                0 => 0.0,
+                _ => (1.0 - left.powi(threads as i32)) / (threads as f32 * (1.0 - left)),
+            };
+            let (shared, own, before) = (
+                self.shared.row(row),
+                self.own.row(row),
+                self.before.row(row),
+            );
+            // SAFETY: as the caller's; all rows have `stride` numbers, a multiple of any width.
+            unsafe {
+                let (share, minus) = (S::all(share), S::all(-1.0));
+                for at in (0..self.shared.stride()).step_by(S::WIDTH) {
+                    let change = S::fma(S::load(before.add(at)), minus, S::load(own.add(at)));
+                    let now = S::fma(change, share, S::load(shared.add(at)));
+                    S::store(shared.add(at), now);
+                    S::store(own.add(at), now);
+                    S::store(before.add(at), now);
+                }
+            }
+        }
+    }
+}
+
 /// Both sides of the weights, and room for one word.
 pub(crate) struct Kernel<'a> {
-    pub(crate) input: &'a Matrix,
-    pub(crate) output: &'a Matrix,
-    pub(crate) sigmoid: &'a Sigmoid,
+    input: Side<'a>,
+    output: Side<'a>,
+    sigmoid: &'a Sigmoid,
     /// `[stride]`: what the input is to change by.
     error: Vec<f32>,
     /// `[stride]`: mean of a context.
@@ -218,14 +307,31 @@ pub(crate) struct Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    pub(crate) fn new(input: &'a Matrix, output: &'a Matrix, sigmoid: &'a Sigmoid) -> Self {
+    /// With the first `own` rows of each side not shared until they are [exchanged](Self::exchange).
+    pub(crate) fn new(
+        input: &'a Matrix,
+        output: &'a Matrix,
+        sigmoid: &'a Sigmoid,
+        own: usize,
+    ) -> Self {
         assert_eq!(input.stride, output.stride, "rows are equally long");
         Self {
-            input,
-            output,
-            sigmoid,
             error: vec![0.0; input.stride()],
             mean: vec![0.0; input.stride()],
+            input: Side::new(input, own),
+            output: Side::new(output, own),
+            sigmoid,
+        }
+    }
+
+    /// Adds what the own rows have learned at `rate` to the shared ones, and takes what the other `threads` have learned. One
+    /// thread at a time.
+    #[inline(always)]
+    pub(crate) fn exchange<S: Simd>(&mut self, _: S, threads: usize, rate: f32) {
+        // SAFETY: there is an `S`.
+        unsafe {
+            self.input.exchange::<S>(threads, rate);
+            self.output.exchange::<S>(threads, rate);
         }
     }
 
@@ -239,10 +345,12 @@ impl<'a> Kernel<'a> {
         rate: f32,
     ) {
         for &word in &next.context {
-            self.input.fetch(word);
+            self.input.used(word);
+            self.input.shared.fetch(self.input.row(word));
         }
         for &row in &next.outputs.rows {
-            self.output.fetch(row);
+            self.output.used(row);
+            self.output.shared.fetch(self.output.row(row));
         }
         match now.context[..] {
             [] => {}
@@ -534,6 +642,55 @@ mod x86 {
                 let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
                 _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Exchange<'a, 'b>(&'a mut Side<'b>);
+
+    impl Work for Exchange<'_, '_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            // SAFETY: there is an `S`.
+            unsafe { self.0.exchange::<S>(2, 0.05) };
+        }
+    }
+
+    #[test]
+    fn what_two_threads_learn_of_a_row_is_summed_if_little_and_averaged_if_much() {
+        for (uses, share) in [(1, 1.0), (1_000_000, 0.5)] {
+            let mut shared = Matrix::zeros(3, 2);
+            shared.fill([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+            let [mut a, mut b] = [(); 2].map(|()| Side::new(&shared, 2));
+            for (side, change) in [(&mut a, 0.5), (&mut b, 1.0)] {
+                (0..uses).for_each(|_| side.used(1));
+                // SAFETY: the row has two numbers.
+                unsafe { *side.row(1).add(1) += change };
+                assert_eq!(shared.get(1, 1), 4.0, "nobody knows yet");
+            }
+            with_simd(Exchange(&mut a));
+            with_simd(Exchange(&mut b));
+            with_simd(Exchange(&mut a));
+            let expected = 4.0 + share * 1.5;
+            assert!(
+                (shared.get(1, 1) - expected).abs() < 0.01,
+                "{uses}: {shared:?}"
+            );
+            for side in [&a, &b] {
+                // SAFETY: the row has two numbers.
+                assert_eq!(unsafe { side.row(1).add(1).read() }, shared.get(1, 1));
+            }
+            assert_eq!(
+                shared.to_vec()[..3],
+                [1.0, 2.0, 3.0],
+                "others are as they were"
+            );
+            // Behind the own rows all are shared.
+            assert_eq!(a.row(2), shared.row(2));
         }
     }
 }

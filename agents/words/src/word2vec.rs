@@ -174,6 +174,9 @@ impl LearningConfig {
 
 /// Words of a block at most: as long as the longest sentence of the program word2vec.
 const BLOCK: usize = 1000;
+/// Rows of each side that each of several threads has for itself, and the blocks after which it exchanges them.
+const OWN: usize = 512;
+const EXCHANGED: usize = 4;
 /// Words that [`Word2Vec::loss`] tries.
 const TRIED: usize = 5000;
 
@@ -270,7 +273,7 @@ impl Word2Vec {
     /// If the corpus cannot be read.
     pub fn run_until(&mut self, step: u64) -> Result<()> {
         if self.learning.threads == 1 {
-            let mut learner = Learner::new(self);
+            let mut learner = Learner::new(self, 0);
             let mut at = self.step;
             while at < step {
                 at = learner.read(at)?;
@@ -282,12 +285,19 @@ impl Word2Vec {
         let at = Mutex::new(self.step);
         let lock = || at.lock().unwrap_or_else(PoisonError::into_inner);
         let work = || {
-            let mut learner = Learner::new(self);
+            let mut learner = Learner::new(self, OWN);
+            let mut blocks = 0;
             loop {
                 let mut at = lock();
                 if *at >= step {
+                    learner.exchange();
                     return Ok(());
                 }
+                if blocks == EXCHANGED {
+                    learner.exchange();
+                    blocks = 0;
+                }
+                blocks += 1;
                 *at = learner.read(*at)?;
                 drop(at);
                 learner.learn();
@@ -530,10 +540,11 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    fn new(model: &'a Word2Vec) -> Self {
+    /// With the first `own` rows not shared until they are exchanged.
+    fn new(model: &'a Word2Vec, own: usize) -> Self {
         Self {
             model,
-            kernel: Kernel::new(&model.input, &model.output, &model.sigmoid),
+            kernel: Kernel::new(&model.input, &model.output, &model.sigmoid, own),
             rng: SplitMix::new(0),
             rate: 0.0,
             numbers: Vec::with_capacity(BLOCK),
@@ -553,6 +564,24 @@ impl<'a> Learner<'a> {
         self.rng = SplitMix::new(model.seeds.child("block", step).root());
         self.rate = model.learning.rate(step);
         Ok(step + self.numbers.len() as u64)
+    }
+
+    /// Lets all threads know what this one's own rows have learned, and the other way round; under a lock.
+    fn exchange(&mut self) {
+        struct Exchange<'a, 'b>(&'a mut Learner<'b>);
+        impl Work for Exchange<'_, '_> {
+            #[inline(always)]
+            fn run<S: Simd>(self, simd: S) {
+                let Learner {
+                    kernel,
+                    model,
+                    rate,
+                    ..
+                } = self.0;
+                kernel.exchange(simd, model.learning.threads, *rate);
+            }
+        }
+        with_simd(Exchange(self));
     }
 
     /// Learns from the block.
@@ -735,7 +764,7 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let model = self.model;
-            let mut kernel = Kernel::new(&model.input, &model.output, &model.sigmoid);
+            let mut kernel = Kernel::new(&model.input, &model.output, &model.sigmoid, 0);
             let mut update = Update::default();
             update.context.extend_from_slice(self.context);
             let negatives = self.negatives.iter().copied();
