@@ -77,7 +77,7 @@ impl Matrix {
             // processors that do not know it take it for none.
             unsafe {
                 let line = row.add(lane * LANE);
-                std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, nomem, preserves_flags));
+                std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, readonly, preserves_flags));
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
