@@ -635,14 +635,19 @@ mod tests {
         assert_eq!(env.step(&mut state, 4, &mut rng()), Step::terminal(-1.01));
     }
 
-    #[test]
-    fn moves_are_paid_by_how_much_nearer_they_lead() {
+    /// Moves cost 0.25 and are paid 0.5 for each place that they lead nearer.
+    fn paying() -> Spot {
         let config = SpotConfig {
             step_cost: 0.25,
             nearer: 0.5,
             ..Default::default()
         };
-        let env = Spot::new(&config).unwrap();
+        Spot::new(&config).unwrap()
+    }
+
+    #[test]
+    fn moves_are_paid_by_how_much_nearer_they_lead() {
+        let env = paying();
         // The disc covers columns 3 to 7 of row 5: middles at 14, 18, 22, 26 and 30 within 10 of 22.
         let mut state = SpotState {
             scene: Scene::new(90, &[object(0, 22, 22)]),
@@ -664,12 +669,7 @@ mod tests {
 
     #[test]
     fn what_is_paid_on_the_way_is_how_much_nearer_its_end_is() {
-        let config = SpotConfig {
-            step_cost: 0.25,
-            nearer: 0.5,
-            ..Default::default()
-        };
-        let env = Spot::new(&config).unwrap();
+        let env = paying();
         let mut rng = rng();
         for _ in 0..20 {
             let mut state = env.reset(&mut rng);

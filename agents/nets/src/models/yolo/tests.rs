@@ -51,11 +51,6 @@ fn sizes_of_all_heads_and_backbones_are_known_before() {
 #[test]
 fn an_agent_sees_the_surest_of_each_class_as_shares_of_the_picture() {
     let (_, net) = built(&config(r#"{"classes": 2, "seen": 2}"#), [3, 32, 64]).unwrap();
-    let found = |class, score, bounds| Detection {
-        class,
-        score,
-        bounds,
-    };
     let found = [
         found(1, 0.9, [0.0, 0.0, 32.0, 16.0]),
         found(1, 0.8, [16.0, 8.0, 32.0, 16.0]),
@@ -75,6 +70,14 @@ fn an_agent_sees_the_surest_of_each_class_as_shares_of_the_picture() {
     assert_eq!(net.features(&images, false).size(), [2, 20]);
 }
 
+fn found(class: usize, score: f32, bounds: [f32; 4]) -> Detection {
+    Detection {
+        class,
+        score,
+        bounds,
+    }
+}
+
 #[test]
 fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
     let config = config(
@@ -83,11 +86,6 @@ fn a_map_has_the_surest_score_in_each_place_that_a_box_covers() {
     let (_, net) = built(&config, [3, 16, 32]).unwrap();
     assert_eq!(net.map_shape(false), [2, 2, 4]);
     assert_eq!(config.map_shape([16, 32], false), [2, 2, 4]);
-    let found = |class, score, bounds| Detection {
-        class,
-        score,
-        bounds,
-    };
     let found = [
         found(1, 0.5, [0.0, 0.0, 19.0, 9.0]), // middles at 4 and 12 across, 4 down
         found(1, 0.75, [11.0, 3.0, 21.0, 13.0]), // 12 and 20; 4 and 12
@@ -117,11 +115,6 @@ fn a_map_can_be_centred_on_the_surest_of_a_class() {
     let (_, net) = built(&config, [3, 16, 32]).unwrap();
     assert_eq!(net.map_shape(true), [2, 3, 7]);
     assert_eq!(config.map_shape([16, 32], true), [2, 3, 7]);
-    let found = |class, score, bounds| Detection {
-        class,
-        score,
-        bounds,
-    };
     let object = found(0, 0.5, [8.0, 0.0, 24.0, 8.0]);
     // The surer of two, which comes first, with its middle 20 across and 12 down: places are every 8 pixels from there, the object's at 12 and 20
     // across and 4 down.
