@@ -2,8 +2,9 @@
 //!
 //! Threads change the same weights without asking each other, as in Hogwild: most updates touch a few rows of many, and one
 //! that is lost now and then does no harm (Recht, Re, Wright, Niu, *Hogwild: A Lock-Free Approach to Parallelizing
-//! Stochastic Gradient Descent*, 2011). Only the rows that are used most, which threads would take from each other all the time,
-//! each has for itself for some thousand words before they are put together. One thread alone gives the same bits each time on the same processor.
+//! Stochastic Gradient Descent*, 2011). Only the rows that are used most, which threads would take from each
+//! other all the time, each has for itself for some thousand words before they are put together. One thread alone gives the same
+//! bits each time on the same processor.
 
 #![expect(
     unsafe_code,
@@ -271,10 +272,11 @@ impl<'a> Side<'a> {
     unsafe fn exchange<S: Simd>(&mut self, threads: usize, rate: f32) {
         for row in 0..self.uses.len() as u32 {
             let uses = std::mem::take(&mut self.uses[row as usize]);
-            let left = (-0.1 * rate * uses as f32).exp();
-            let share = match uses {
-                0 => 0.0,
-                _ => (1.0 - left.powi(threads as i32)) / (threads as f32 * (1.0 - left)),
+            let way = -0.1 * rate * uses as f32;
+            // Without steps, or with such as are nothing, the limit: the sum.
+            let share = match way < 0.0 {
+                true => (threads as f32 * way).exp_m1() / (threads as f32 * way.exp_m1()),
+                false => 1.0,
             };
             let (shared, own, before) = (
                 self.shared.row(row),
@@ -651,19 +653,24 @@ mod x86 {
 mod tests {
     use super::*;
 
-    struct Exchange<'a, 'b>(&'a mut Side<'b>);
+    struct Exchange<'a, 'b>(&'a mut Side<'b>, f32);
 
     impl Work for Exchange<'_, '_> {
         #[inline(always)]
         fn run<S: Simd>(self, _: S) {
             // SAFETY: there is an `S`.
-            unsafe { self.0.exchange::<S>(2, 0.05) };
+            unsafe { self.0.exchange::<S>(2, self.1) };
         }
     }
 
     #[test]
     fn what_two_threads_learn_of_a_row_is_summed_if_little_and_averaged_if_much() {
-        for (uses, share) in [(1, 1.0), (1_000_000, 0.5)] {
+        for (uses, rate, share) in [
+            (1, 0.05, 1.0),
+            (1_000_000, 0.05, 0.5),
+            (1, 1e-12, 1.0),
+            (1, 0.0, 1.0),
+        ] {
             let mut shared = Matrix::zeros(3, 2);
             shared.fill([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
             let [mut a, mut b] = [(); 2].map(|()| Side::new(&shared, 2));
@@ -673,9 +680,9 @@ mod tests {
                 unsafe { *side.row(1).add(1) += change };
                 assert_eq!(shared.get(1, 1), 4.0, "nobody knows yet");
             }
-            with_simd(Exchange(&mut a));
-            with_simd(Exchange(&mut b));
-            with_simd(Exchange(&mut a));
+            with_simd(Exchange(&mut a, rate));
+            with_simd(Exchange(&mut b, rate));
+            with_simd(Exchange(&mut a, rate));
             let expected = 4.0 + share * 1.5;
             assert!(
                 (shared.get(1, 1) - expected).abs() < 0.01,
