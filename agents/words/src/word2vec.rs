@@ -175,7 +175,7 @@ impl LearningConfig {
 /// Words of a block at most: as long as the longest sentence of the program word2vec.
 const BLOCK: usize = 1000;
 /// Rows of each side that each of several threads has for itself, and the blocks after which it exchanges them.
-const OWN: usize = 512;
+const OWN: usize = 128;
 const EXCHANGED: usize = 4;
 /// Words that [`Word2Vec::loss`] tries.
 const TRIED: usize = 5000;
@@ -200,7 +200,7 @@ pub struct Word2Vec {
     /// Of each word, how much of 2^32 it is kept with.
     keep: Vec<u32>,
     seeds: Seeds,
-    step: u64,
+    reading: Reading,
 }
 
 impl Word2Vec {
@@ -246,20 +246,20 @@ impl Word2Vec {
             config: config.clone(),
             learning: learning.clone(),
             input,
+            reading: Reading::at(0, corpus.words(), learning.threads),
             corpus,
             seeds,
-            step: 0,
         })
     }
 
     /// Words of the vocabulary learned from so far.
     pub fn step(&self) -> u64 {
-        self.step
+        self.reading.step()
     }
 
     /// The learning rate now.
     pub fn learning_rate(&self) -> f64 {
-        f64::from(self.learning.rate(self.step))
+        f64::from(self.learning.rate(self.step()))
     }
 
     /// What it learns from.
@@ -272,49 +272,45 @@ impl Word2Vec {
     /// # Errors
     /// If the corpus cannot be read.
     pub fn run_until(&mut self, step: u64) -> Result<()> {
-        if self.learning.threads == 1 {
-            let mut learner = Learner::new(self, 0);
-            let mut at = self.step;
-            while at < step {
-                at = learner.read(at)?;
-                learner.learn();
-            }
-            self.step = at;
-            return Ok(());
-        }
-        let at = Mutex::new(self.step);
-        let lock = || at.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = || {
-            let mut learner = Learner::new(self, OWN);
+        let reading = Mutex::new(std::mem::take(&mut self.reading));
+        let lock = || reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.learning.threads;
+        let goal = Reading::at(step, self.corpus.words(), threads);
+        let own = if threads == 1 { 0 } else { OWN };
+        let work = |thread| {
+            let mut learner = Learner::new(self, own);
             let mut blocks = 0;
             loop {
-                let mut at = lock();
-                if *at >= step {
-                    learner.exchange();
-                    return Ok(());
-                }
-                if blocks == EXCHANGED {
+                let mut reading = lock();
+                let next = reading.next(thread, &goal);
+                if next.is_none() || blocks == EXCHANGED {
                     learner.exchange();
                     blocks = 0;
                 }
+                let Some((part, start, most)) = next else {
+                    return Ok(());
+                };
                 blocks += 1;
-                *at = learner.read(*at)?;
-                drop(at);
+                let at = reading.step();
+                reading.parts[part] += learner.read(at, start, most)?;
+                drop(reading);
                 learner.learn();
             }
         };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..self.learning.threads)
-                .map(|_| scope.spawn(work))
+        let done = std::thread::scope(|scope| {
+            let work = &work;
+            let others: Vec<_> = (1..threads)
+                .map(|thread| scope.spawn(move || work(thread)))
                 .collect();
-            let own = work();
-            let others = threads.into_iter().map(|thread| thread.join());
+            let own = work(0);
+            let others = others.into_iter().map(|thread| thread.join());
             others.fold(own, |all, one| {
                 all.and(one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             })
-        })?;
-        self.step = *lock();
-        Ok(())
+        });
+        let reading = std::mem::take(&mut *lock());
+        self.reading = reading;
+        done
     }
 
     /// Mean loss in nats of telling a word, of 5,000 words of the corpus and noise that are the same every time. They are
@@ -362,7 +358,7 @@ impl Word2Vec {
         match loss.is_finite() {
             true => Ok(loss),
             false => Err(Error::Diverged {
-                step: self.step,
+                step: self.step(),
                 what: format!("the loss is {loss}; give a smaller training.learning_rate"),
             }),
         }
@@ -461,7 +457,7 @@ impl Word2Vec {
     pub fn save(&self, dir: &Path) -> Result<()> {
         self.corpus.vocabulary().save(&dir.join(VOCABULARY))?;
         let state = State {
-            step: self.step,
+            step: self.step(),
             words: self.corpus.words(),
         };
         let path = dir.join(STATE);
@@ -506,7 +502,7 @@ impl Word2Vec {
         }
         self.output.fill(tensors.remove(1).values);
         self.input.fill(tensors.remove(0).values);
-        self.step = state.step;
+        self.reading = Reading::at(state.step, self.corpus.words(), self.learning.threads);
         Ok(())
     }
 }
@@ -519,6 +515,57 @@ struct State {
     step: u64,
     /// Words of the corpus.
     words: u64,
+}
+
+/// How far the corpus has been read: each thread has a part of its own.
+///
+/// *Design.* Neighbours in a text use the same words. Threads that took its blocks in turns would write the same rows, and what
+/// is at the end of a corpus of several texts would be all that they remember.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Reading {
+    /// Words of the corpus.
+    words: u64,
+    /// Words read of each part, in all epochs together.
+    parts: Vec<u64>,
+}
+
+impl Reading {
+    /// After `step` words: all parts as often, and of the epoch that is not over the same share of each.
+    fn at(step: u64, words: u64, threads: usize) -> Self {
+        let parts = (threads as u64).min(words).max(1);
+        let (epochs, rest) = (step / words.max(1), step % words.max(1));
+        let share = |words, part| words * (part + 1) / parts - words * part / parts;
+        Self {
+            words,
+            parts: (0..parts)
+                .map(|part| epochs * share(words, part) + share(rest, part))
+                .collect(),
+        }
+    }
+
+    fn step(&self) -> u64 {
+        self.parts.iter().sum()
+    }
+
+    /// The part from which `thread` reads next on the way to `goal`, its own or the one that has most left; where, and how many
+    /// words at most. None if all is read.
+    fn next(&self, thread: usize, goal: &Self) -> Option<(usize, u64, usize)> {
+        let parts = self.parts.len();
+        let left = |part: &usize| goal.parts[*part].saturating_sub(self.parts[*part]);
+        let own = thread % parts;
+        let part = match left(&own) {
+            0 => (0..parts).max_by_key(left).filter(|part| left(part) > 0)?,
+            _ => own,
+        };
+        let start = |part: usize| self.words * part as u64 / parts as u64;
+        let len = start(part + 1) - start(part);
+        let at = self.parts[part] % len;
+        Some((
+            part,
+            start(part) + at,
+            (len - at).min(BLOCK as u64) as usize,
+        ))
+    }
 }
 
 /// A thread that learns.
@@ -556,14 +603,13 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Takes the block that starts at `step`, and gives the step after it.
-    fn read(&mut self, step: u64) -> Result<u64> {
+    /// Takes the block of `most` words or a few less that starts at word `start` of the corpus, at `step`, and gives its length.
+    fn read(&mut self, step: u64, start: u64, most: usize) -> Result<u64> {
         let model = self.model;
-        let start = step % model.corpus.words();
-        model.corpus.read_into(start, BLOCK, &mut self.numbers)?;
+        model.corpus.read_into(start, most, &mut self.numbers)?;
         self.rng = SplitMix::new(model.seeds.child("block", step).root());
         self.rate = model.learning.rate(step);
-        Ok(step + self.numbers.len() as u64)
+        Ok(self.numbers.len() as u64)
     }
 
     /// Lets all threads know what this one's own rows have learned, and the other way round; under a lock.
@@ -1009,6 +1055,46 @@ mod tests {
             // One thread gains 0.28 nats or more, of which lost updates may cost some; a thread that learned nothing of
             // its words, or undid those of others, would cost more than half.
             assert!(before - after > 0.14, "{config:?}: {before} to {after}");
+        }
+    }
+
+    #[test]
+    fn threads_read_each_its_part_and_help_where_one_is_slow() {
+        let words = 10_007;
+        for (threads, until) in [
+            (1, words),
+            (3, words),
+            (3, 2 * words),
+            (4, 2 * words + 5_000),
+        ] {
+            let mut reading = Reading::at(0, words, threads);
+            let goal = Reading::at(until, words, threads);
+            let mut read = vec![0; words as usize];
+            // Thread 0 takes as much as all others together, and blocks end a little before they are full.
+            let turns = (0..).map(|i| if i % 2 == 0 { 0 } else { i / 2 % threads });
+            for thread in turns {
+                let Some((part, start, most)) = reading.next(thread, &goal) else {
+                    break;
+                };
+                let len = most.min(990);
+                reading.parts[part] += len as u64;
+                read[start as usize..][..len]
+                    .iter_mut()
+                    .for_each(|n| *n += 1);
+            }
+            let least = (until / words) as i32;
+            assert!(
+                read.iter().all(|n| (least..=least + 1).contains(n)),
+                "{threads} threads"
+            );
+            let more = read.iter().filter(|&&n| n > least).count() as u64;
+            // A block that was begun is finished, in each part.
+            let rest = until % words;
+            let most = rest + if rest > 0 { threads as u64 * 990 } else { 0 };
+            assert!(
+                (rest..=most).contains(&more),
+                "{threads} threads: {more} of {rest}"
+            );
         }
     }
 
