@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use thorndike_core::prelude::*;
-use thorndike_core::replay::{MiniBatch, PrioritizedConfig, Replay, ReplayConfig, SamplerConfig};
+use thorndike_core::replay::{PrioritizedConfig, Replay, ReplayConfig, SamplerConfig};
 use thorndike_core::{Element, Kind};
 
 const BATCH: usize = 32;
@@ -96,7 +96,7 @@ impl<T: Element> Case<T> {
         (0..self.capacity).for_each(|_| push(&mut replay));
 
         let mut rng = Seeds::new(1).stream("bench", 0);
-        let mut batch = MiniBatch::new(BATCH, &self.spec);
+        let mut batch = replay.new_batch(BATCH);
         let errors: Vec<f32> = (0..BATCH).map(|i| 0.1 * i as f32).collect();
         for _ in 0..self.capacity / BATCH {
             replay.sample_into(&mut rng, 0, &mut batch);
@@ -167,18 +167,17 @@ impl<T: Element> Case<T> {
         })
     }
 
-    /// Drawing as many numbers and copying as many frames from there.
+    /// Drawing as many numbers and copying a stack and the frame after it from there.
     fn floor_of_sample(&self, rng: &mut Rng) -> f64 {
         let frame = self.spec.frame_space.len();
         let stack = self.spec.frame_stack;
         let ring = self.ring();
-        let mut out = vec![T::default(); 2 * BATCH * frame * stack];
+        let len = frame * (stack + 1);
+        let mut out = vec![T::default(); BATCH * len];
         nanoseconds(|| {
-            for pair in out.chunks_exact_mut(2 * frame * stack) {
+            for frames in out.chunks_exact_mut(len) {
                 let row = rng.random_range(0..(self.capacity - stack) as u32) as usize;
-                let (obs, next_obs) = pair.split_at_mut(frame * stack);
-                obs.copy_from_slice(&ring[row * frame..][..frame * stack]);
-                next_obs.copy_from_slice(&ring[(row + 1) * frame..][..frame * stack]);
+                frames.copy_from_slice(&ring[row * frame..][..len]);
             }
             black_box(&mut out);
         })

@@ -1,5 +1,7 @@
 //! The one container: rows of equal length in one allocation.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// Which scalar an [`Array`] holds.
@@ -200,6 +202,23 @@ impl Array {
         &mut self.as_mut_slice::<T>()[row * cols..][..cols]
     }
 
+    /// A stretch of every row.
+    ///
+    /// # Panics
+    /// If rows are not as long.
+    pub fn columns(&self, range: Range<usize>) -> Columns<'_> {
+        assert!(
+            range.start <= range.end && range.end <= self.cols,
+            "columns {range:?} of {}",
+            self.cols
+        );
+        Columns {
+            array: self,
+            first: range.start,
+            len: range.len(),
+        }
+    }
+
     /// Copies row `from_row` of `from` into row `row`.
     ///
     /// # Panics
@@ -224,6 +243,76 @@ impl Array {
             Data::U8(values) => copy(self, row, values),
             Data::I32(values) => copy(self, row, values),
         }
+    }
+}
+
+/// The same stretch of every row of an [`Array`]; all of each, if it was made of a reference to one.
+///
+/// What reads rows takes this, so that arrays which overlap can lie in one.
+///
+/// ```
+/// use thorndike_core::{Array, Columns};
+/// let array = Array::from_vec(vec![1, 2, 3, 4, 5, 6], 3);
+/// let columns = array.columns(1..3);
+/// assert_eq!(columns.row::<i32>(1), [5, 6]);
+/// assert!(columns.as_slice::<i32>().is_none(), "the rows do not touch");
+/// assert_eq!(Columns::from(&array).as_slice::<i32>(), Some(array.as_slice()));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    array: &'a Array,
+    first: usize,
+    len: usize,
+}
+
+impl<'a> From<&'a Array> for Columns<'a> {
+    fn from(array: &'a Array) -> Self {
+        array.columns(0..array.cols)
+    }
+}
+
+impl<'a> Columns<'a> {
+    /// Which scalar they hold.
+    pub fn kind(&self) -> Kind {
+        self.array.kind()
+    }
+
+    /// Length of a row.
+    pub fn cols(&self) -> usize {
+        self.len
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.array.rows()
+    }
+
+    /// One row.
+    ///
+    /// # Panics
+    /// If there is no such row, or the array holds another scalar than `T`.
+    #[inline]
+    pub fn row<T: Element>(&self, row: usize) -> &'a [T] {
+        &self.array.row(row)[self.first..][..self.len]
+    }
+
+    /// All rows in order.
+    ///
+    /// # Panics
+    /// If the array holds another scalar than `T`.
+    pub fn iter<T: Element>(&self) -> impl ExactSizeIterator<Item = &'a [T]> {
+        let columns = *self;
+        (0..self.rows()).map(move |row| columns.row(row))
+    }
+
+    /// All scalars in row order, if they are those of whole rows and so touch.
+    ///
+    /// # Panics
+    /// If the array holds another scalar than `T`.
+    #[inline]
+    pub fn as_slice<T: Element>(&self) -> Option<&'a [T]> {
+        let all = self.array.as_slice();
+        (self.len == self.array.cols).then_some(all)
     }
 }
 

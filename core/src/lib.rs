@@ -43,7 +43,7 @@ mod wrap;
 
 pub use agent::{Actor, Agent, BuildContext, Device, EnvSteps, Mode, Transitions};
 pub use ahead::Ahead;
-pub use array::{Array, Element, Kind};
+pub use array::{Array, Columns, Element, Kind};
 pub use check::{check_env, check_random_play, check_vector_env};
 pub use env::{Action, Env, FiniteMdp, Status, Step};
 pub use error::{Error, Result, check_range};

@@ -140,6 +140,7 @@ impl Dqn {
             Optimizer::new(&config.optimizer, online.params()).map_err(|e| e.under("optimizer"))?;
         let replay = Replay::new(&replay_config, ctx.spec, config.gamma as f32)
             .map_err(|e| e.under("replay"))?;
+        let batch = replay.new_batch(config.batch_size);
         Ok(Self {
             seeds: ctx.seeds,
             online,
@@ -154,7 +155,7 @@ impl Dqn {
             },
             num_actions,
             room: Room {
-                batch: MiniBatch::new(config.batch_size, ctx.spec),
+                batch,
                 selector: Vec::new(),
                 targets: Vec::new(),
                 fractions: match &config.head {
@@ -191,20 +192,20 @@ impl Dqn {
         let asked = implicit.then(|| Fractions::of_each(fractions, batch.len()));
         target.draw_noise(&mut state.noise);
         if let Some(munchausen) = config.munchausen.map(|m| m.numbers()) {
-            let q_t = target.q_values(&batch.obs);
+            let q_t = target.q_values(batch.obs());
             munchausen.add_bonus(q_t, batch.actions.as_slice(), &mut batch.rewards);
-            let values = target.values(&batch.next_obs, asked);
+            let values = target.values(batch.next_obs(), asked);
             let atoms = values.len() / (batch.len() * self.num_actions);
             munchausen.soft_values(values, self.num_actions, atoms, targets);
         } else {
             selector.clear();
             if config.double {
                 online.draw_noise(&mut state.noise);
-                selector.extend_from_slice(online.q_values(&batch.next_obs));
+                selector.extend_from_slice(online.q_values(batch.next_obs()));
             } else if implicit {
-                selector.extend_from_slice(target.q_values(&batch.next_obs));
+                selector.extend_from_slice(target.q_values(batch.next_obs()));
             }
-            target.values(&batch.next_obs, asked);
+            target.values(batch.next_obs(), asked);
             if selector.is_empty() {
                 selector.extend_from_slice(target.means());
             }
@@ -232,7 +233,7 @@ impl Dqn {
         let implicit = draw_fractions(&config.head, noise, fractions);
         let asked = implicit.then(|| Fractions::of_each(fractions, batch.len()));
         self.online.draw_noise(noise);
-        let values = self.online.forward(&batch.obs, asked);
+        let values = self.online.forward(batch.obs(), asked);
         let sample = Sample {
             actions: batch.actions.as_slice(),
             weights: &batch.weights,
@@ -458,7 +459,7 @@ mod tests {
     use super::*;
     use crate::Loss;
     use thorndike_core::{
-        Device, Env, EnvOptions, Schedule, Seeds, Step, SyncVectorEnv, VectorEnv,
+        Columns, Device, Env, EnvOptions, Schedule, Seeds, Step, SyncVectorEnv, VectorEnv,
     };
     use thorndike_nets::tch::{Kind, Tensor};
     use thorndike_nets::{AdamConfig, OptimConfig};
@@ -590,19 +591,19 @@ mod tests {
         let (mut twin, _) = built(config, Passes::Graph);
         let (Room { batch, .. }, rows) = (&agent.room, config.batch_size as i64);
         let floats = |values: &[f32]| Tensor::from_slice(values);
-        let q = |twin: &mut QNetwork, weights: &[f32], obs: &Array| {
+        let q = |twin: &mut QNetwork, weights: &[f32], obs: Columns<'_>| {
             twin.change(|params| params.flat_and_gradient_mut().0.copy_(&floats(weights)));
             floats(twin.q_values(obs)).view([rows, 3])
         };
-        let q_target = q(&mut twin.target, target, &batch.next_obs);
-        let q_online = q(&mut twin.online, start, &batch.next_obs);
+        let q_target = q(&mut twin.target, target, batch.next_obs());
+        let q_online = q(&mut twin.online, start, batch.next_obs());
         let selector = if config.double { &q_online } else { &q_target };
         let v_next = q_target
             .gather(1, &selector.argmax(1, true), false)
             .squeeze_dim(1);
         let targets = floats(&batch.rewards) + floats(&batch.discounts) * v_next;
         // The loss as a function of the Q-values alone; `backward` carries its gradient on to the weights.
-        let values = q(&mut twin.online, start, &batch.obs).set_requires_grad(true);
+        let values = q(&mut twin.online, start, batch.obs()).set_requires_grad(true);
         let chosen: Vec<i64> = batch
             .actions
             .as_slice::<i32>()
@@ -620,7 +621,7 @@ mod tests {
         };
         (each * floats(&batch.weights)).mean(Kind::Float).backward();
         let d_q: Vec<f32> = Vec::try_from(values.grad().flatten(0, 1)).unwrap();
-        twin.online.forward(&batch.obs, None);
+        twin.online.forward(batch.obs(), None);
         twin.online.backward(&d_q);
         let gradient = twin.online.params().gradient().copy();
         let norm = gradient.norm().double_value(&[]);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use thorndike_core::{Array, EnvSpec, Error, Kind as Scalar, Result, Rng, Space};
+use thorndike_core::{Array, Columns, EnvSpec, Error, Kind as Scalar, Result, Rng, Space};
 use thorndike_nets::tch::{Device, Kind, Tensor, no_grad_guard};
 use thorndike_nets::{
     AgentFile, Chain, ExtractorConfig, FeatureExtractor, Input, Inputs, ParamStore, Scope,
@@ -204,22 +204,26 @@ impl QNetwork {
     }
 
     /// Q-values `[batch, actions]` for acting and for choosing. Spoils what [`backward`](Self::backward) needs.
-    pub(crate) fn q_values(&mut self, obs: &Array) -> &[f32] {
+    pub(crate) fn q_values<'a>(&mut self, obs: impl Into<Columns<'a>>) -> &[f32] {
         let fractions = self.policy_fractions.take();
-        self.run(obs, fractions.as_deref().map(Fractions::of_all), false);
+        self.run(
+            obs.into(),
+            fractions.as_deref().map(Fractions::of_all),
+            false,
+        );
         self.policy_fractions = fractions;
         self.means()
     }
 
     /// Values `[batch, actions, atoms]` for targets; at `fractions`, if the head is implicit. Spoils what
     /// [`backward`](Self::backward) needs.
-    pub(crate) fn values(&mut self, obs: &Array, fractions: Option<Fractions<'_>>) -> &[f32] {
+    pub(crate) fn values(&mut self, obs: Columns<'_>, fractions: Option<Fractions<'_>>) -> &[f32] {
         self.run(obs, fractions, false);
         self.at_hand()
     }
 
     /// Values `[batch, actions, atoms]` that [`backward`](Self::backward) can follow.
-    pub(crate) fn forward(&mut self, obs: &Array, fractions: Option<Fractions<'_>>) -> &[f32] {
+    pub(crate) fn forward(&mut self, obs: Columns<'_>, fractions: Option<Fractions<'_>>) -> &[f32] {
         self.run(obs, fractions, true);
         self.at_hand()
     }
@@ -248,7 +252,7 @@ impl QNetwork {
     }
 
     /// Computes the outputs and joins them.
-    fn run(&mut self, obs: &Array, fractions: Option<Fractions<'_>>, learn: bool) {
+    fn run(&mut self, obs: Columns<'_>, fractions: Option<Fractions<'_>>, learn: bool) {
         match &mut self.runner {
             Runner::Chain(chain) => {
                 let outputs = chain.forward(self.input.encode(obs));

@@ -344,7 +344,7 @@ impl Pqn {
             actions[row] = self.rollout.actions[step];
             targets[row] = returns[step];
         }
-        let q = self.network.forward(obs, None);
+        let q = self.network.forward((&*obs).into(), None);
         let sample = Sample { actions, weights };
         let loss = td_loss(Loss::Mse, q, targets, sample, d_q, td_abs);
         self.state.updates += 1;

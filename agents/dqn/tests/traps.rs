@@ -130,7 +130,7 @@ fn replay(config: ReplayConfig, length: u32, by_limit: bool, steps: usize) -> (R
         replay.push(&Transitions::new(envs.batch(), &actions));
         envs.advance();
     }
-    let mut batch = MiniBatch::new(512, envs.spec());
+    let mut batch = replay.new_batch(512);
     replay.sample_into(&mut Seeds::new(3).stream("test", 0), 0, &mut batch);
     (replay, batch)
 }
@@ -145,8 +145,8 @@ fn trap_autoreset_no_transition_leads_from_an_end_to_a_start() {
         let (_, batch) = replay(config, 4, by_limit, 100);
         for row in 0..batch.len() {
             let (obs, next) = (
-                batch.obs.row::<i32>(row)[0],
-                batch.next_obs.row::<i32>(row)[0],
+                batch.obs().row::<i32>(row)[0],
+                batch.next_obs().row::<i32>(row)[0],
             );
             assert_eq!(next, obs + 1);
             assert!(obs < 4, "an observation that ended an episode was acted on");
@@ -165,7 +165,7 @@ fn trap_n_step_tails_are_shorter_with_their_own_discount() {
         let (_, batch) = replay(config, 4, by_limit, 100);
         let mut seen = [false; 4];
         for row in 0..batch.len() {
-            let obs = batch.obs.row::<i32>(row)[0];
+            let obs = batch.obs().row::<i32>(row)[0];
             let steps = 3.min(4 - obs);
             let reward: f32 = (0..steps).map(|i| 5.0 * 0.5_f32.powi(i)).sum();
             let ended = !by_limit && obs + steps == 4;
@@ -175,7 +175,7 @@ fn trap_n_step_tails_are_shorter_with_their_own_discount() {
                 (reward, discount),
                 "from {obs}"
             );
-            assert_eq!(batch.next_obs.row::<i32>(row)[0], obs + steps);
+            assert_eq!(batch.next_obs().row::<i32>(row)[0], obs + steps);
             seen[obs as usize] = true;
         }
         assert_eq!(seen, [true; 4], "every step of an episode can be drawn");
@@ -295,7 +295,7 @@ fn trap_priorities_come_before_the_weights_and_new_items_get_the_largest() {
     let mut envs = envs(50, false, 1);
     let mut replay = Replay::new(&config, envs.spec(), 0.5).unwrap();
     let actions = envs.new_actions();
-    let mut batch = MiniBatch::new(400, envs.spec());
+    let mut batch = replay.new_batch(400);
     let mut rng = Seeds::new(3).stream("test", 0);
     for step in 0..20 {
         envs.step(&actions);
@@ -305,7 +305,7 @@ fn trap_priorities_come_before_the_weights_and_new_items_get_the_largest() {
             // All 19 so far are found dull, but for the first.
             replay.sample_into(&mut rng, 0, &mut batch);
             let surprise = |row: usize| {
-                if batch.obs.row::<i32>(row)[0] == 0 {
+                if batch.obs().row::<i32>(row)[0] == 0 {
                     7.0
                 } else {
                     1e-3
@@ -318,7 +318,7 @@ fn trap_priorities_come_before_the_weights_and_new_items_get_the_largest() {
     replay.sample_into(&mut rng, 0, &mut batch);
     let count = |of: i32| {
         (0..batch.len())
-            .filter(|&row| batch.obs.row::<i32>(row)[0] == of)
+            .filter(|&row| batch.obs().row::<i32>(row)[0] == of)
             .count()
     };
     // 7 of about 14.02 each; stratified draws leave little to chance.

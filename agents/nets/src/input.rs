@@ -1,7 +1,7 @@
-//! Observations as tensors: [`Array`] and [`Space`] in, [`Tensor`] out.
+//! Observations as tensors: [`Columns`] and [`Space`] in, [`Tensor`] out.
 
 use tch::{Device, Kind, Tensor};
-use thorndike_core::{Array, Element, Error, Kind as Scalar, Result, Space};
+use thorndike_core::{Columns, Element, Error, Kind as Scalar, Result, Space};
 
 use crate::params::slice_mut;
 
@@ -108,68 +108,75 @@ impl Input {
     ///
     /// # Panics
     /// As [`tensor`](Self::tensor); also for tokens, which are no floats.
-    pub fn encode<'a>(&'a mut self, obs: &'a Array) -> &'a [f32] {
+    pub fn encode<'a>(&'a mut self, obs: impl Into<Columns<'a>>) -> &'a [f32] {
+        let (obs, floats) = (obs.into(), &mut self.floats);
+        if let Encoding::Floats = self.encoding
+            && let Some(all) = obs.as_slice()
+        {
+            return all;
+        }
+        floats.clear();
         match &self.encoding {
-            Encoding::Floats => return obs.as_slice(),
+            Encoding::Floats => obs.iter().for_each(|row| floats.extend_from_slice(row)),
             Encoding::Bytes { high } => {
                 let high = *high as f32;
-                self.floats.clear();
-                self.floats
-                    .extend(obs.as_slice::<u8>().iter().map(|&x| f32::from(x) / high));
+                for row in obs.iter::<u8>() {
+                    floats.extend(row.iter().map(|&x| f32::from(x) / high));
+                }
             }
-            Encoding::OneHot { sizes } => one_hot(obs.as_slice(), sizes, &mut self.floats),
-            Encoding::Parts(parts) => encode_parts(obs, parts, &mut self.floats),
+            Encoding::OneHot { sizes } => one_hot(obs, sizes, floats),
+            Encoding::Parts(parts) => encode_parts(obs, parts, floats),
             Encoding::Tokens => panic!("tokens are no floats"),
         }
-        &self.floats
+        floats
     }
 
     /// The tensor of all rows of `obs`.
     ///
     /// # Panics
     /// If `obs` is no array of the space this was made for, or a discrete value lies outside it.
-    pub fn tensor(&mut self, obs: &Array) -> Tensor {
-        let rows = obs.rows() as i64;
-        let shape = [&[rows], self.shape.as_slice()].concat();
+    pub fn tensor<'a>(&mut self, obs: impl Into<Columns<'a>>) -> Tensor {
+        let (obs, device) = (obs.into(), self.device);
+        let shape = [&[obs.rows() as i64], self.shape.as_slice()].concat();
         let tensor = match &self.encoding {
-            Encoding::Floats => Tensor::from_slice(obs.as_slice::<f32>()).to_device(self.device),
-            Encoding::Bytes { high } => bytes_over(obs.as_slice(), *high, self.device),
-            Encoding::OneHot { sizes } => {
-                one_hot(obs.as_slice(), sizes, &mut self.floats);
-                Tensor::from_slice(&self.floats).to_device(self.device)
-            }
-            Encoding::Parts(parts) => {
-                encode_parts(obs, parts, &mut self.floats);
-                Tensor::from_slice(&self.floats).to_device(self.device)
-            }
+            Encoding::Bytes { high } => bytes_over(obs, *high, device),
             Encoding::Tokens => {
                 self.tokens.clear();
-                self.tokens
-                    .extend(obs.as_slice::<i32>().iter().map(|&x| i64::from(x)));
-                Tensor::from_slice(&self.tokens).to_device(self.device)
+                let tokens = obs.iter::<i32>().flatten();
+                self.tokens.extend(tokens.map(|&x| i64::from(x)));
+                Tensor::from_slice(&self.tokens).to_device(device)
             }
+            _ => Tensor::from_slice(self.encode(obs)).to_device(device),
         };
         tensor.view(shape.as_slice())
     }
 }
 
-/// `bytes` divided by `high`, as `f32` on `device`.
-#[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
-pub(crate) fn bytes_over(bytes: &[u8], high: f64, device: Device) -> Tensor {
+/// `bytes` divided by `high`, as `f32 [rows, cols]` on `device`.
+pub(crate) fn bytes_over(bytes: Columns<'_>, high: f64, device: Device) -> Tensor {
     if device != Device::Cpu {
         // A quarter of the bytes travels to the device; they become floats there.
-        let bytes = Tensor::from_slice(bytes).to_device(device);
+        let bytes = mapped(bytes, |byte| byte).to_device(device);
         return bytes.to_kind(Kind::Float) / high;
     }
     // In one pass, where libtorch makes two.
-    let floats = Tensor::empty([bytes.len() as i64], (Kind::Float, device));
     let high = high as f32;
+    mapped(bytes, |byte| f32::from(byte) / high)
+}
+
+/// What `each` makes of `bytes`, `[rows, cols]` in libtorch's memory.
+#[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
+fn mapped<T: tch::kind::Element>(bytes: Columns<'_>, each: impl Fn(u8) -> T) -> Tensor {
+    let shape = [bytes.rows() as i64, bytes.cols() as i64];
+    let tensor = Tensor::empty(shape, (T::KIND, Device::Cpu));
     // SAFETY: the tensor was just made, and nothing else knows of it.
-    let out = unsafe { slice_mut(&floats) };
-    for (out, &byte) in out.iter_mut().zip(bytes) {
-        *out = f32::from(byte) / high;
+    let out = unsafe { slice_mut::<T>(&tensor) };
+    for (out, row) in out.chunks_exact_mut(bytes.cols().max(1)).zip(bytes.iter()) {
+        for (out, &byte) in out.iter_mut().zip(row) {
+            *out = each(byte);
+        }
     }
-    floats
+    tensor
 }
 
 /// Shape of one observation of `space` for a network that reads floats.
@@ -194,14 +201,10 @@ fn unreadable(space: &Space, scalar: Scalar) -> Error {
     }
 }
 
-fn one_hot(values: &[i32], sizes: &[usize], out: &mut Vec<f32>) {
+fn one_hot(obs: Columns<'_>, sizes: &[usize], out: &mut Vec<f32>) {
     let width: usize = sizes.iter().sum();
-    out.clear();
-    out.resize(values.len() / sizes.len() * width, 0.0);
-    let rows = values
-        .chunks_exact(sizes.len())
-        .zip(out.chunks_exact_mut(width));
-    for (row, mut out) in rows {
+    out.resize(obs.rows() * width, 0.0);
+    for (row, mut out) in obs.iter::<i32>().zip(out.chunks_exact_mut(width)) {
         for (&value, &size) in row.iter().zip(sizes) {
             let (block, rest) = out.split_at_mut(size);
             block[value as usize] = 1.0;
@@ -235,8 +238,7 @@ fn push_parts(space: &Space, scalar: Scalar, parts: &mut Vec<Part>) -> bool {
     true
 }
 
-fn encode_parts(obs: &Array, parts: &[Part], out: &mut Vec<f32>) {
-    out.clear();
+fn encode_parts(obs: Columns<'_>, parts: &[Part], out: &mut Vec<f32>) {
     for row in 0..obs.rows() {
         match obs.kind() {
             Scalar::F32 => encode_row(obs.row::<f32>(row), parts, out),
@@ -267,6 +269,8 @@ fn encode_row<T: Element>(mut row: &[T], parts: &[Part], out: &mut Vec<f32>) {
 
 #[cfg(test)]
 mod tests {
+    use thorndike_core::Array;
+
     use super::*;
     use crate::params::to_vec;
 
@@ -361,6 +365,46 @@ mod tests {
             Vec::<i64>::try_from(tensor.flatten(0, 1)).unwrap(),
             [1, 8, 0, 2, 2, 2]
         );
+    }
+
+    #[test]
+    fn columns_are_read_as_an_array_of_them() {
+        fn check<T: Element>(mut input: Input, row: [T; 3], other: T) {
+            let wide = [row[0], row[1], row[2], other, other, row[0], row[1], row[2]];
+            let wide = Array::from_vec(wide.to_vec(), 4);
+            let lone = |row: &[T]| Array::from_vec(row.to_vec(), 3);
+            for columns in [wide.columns(0..3), wide.columns(1..4)] {
+                let lone = lone(&columns.iter::<T>().collect::<Vec<_>>().concat());
+                let found = input.tensor(columns);
+                assert_eq!(found, input.tensor(&lone));
+                if !matches!(input.encoding, Encoding::Tokens) {
+                    assert_eq!(input.encode(columns).to_vec(), input.encode(&lone));
+                    assert_eq!(to_vec(&found), input.encode(columns));
+                }
+            }
+        }
+        let floats = |space: &Space, scalar| Input::floats(space, scalar, Device::Cpu).unwrap();
+        let choices = Space::MultiDiscrete(vec![2, 3, 4]);
+        check(
+            floats(&boxed(&[3], 1.0), Scalar::F32),
+            [0.5f32, 2.0, -1.0],
+            7.0,
+        );
+        check(floats(&boxed(&[3], 255.0), Scalar::U8), [3u8, 0, 255], 9);
+        check(floats(&choices, Scalar::I32), [1, 1, 0], 1);
+        let tuple = Space::Tuple(vec![boxed(&[1], 5.0), Space::MultiDiscrete(vec![3, 3])]);
+        check(floats(&tuple, Scalar::U8), [2u8, 1, 0], 2);
+        let tokens = Input::tokens(&choices, Scalar::I32, Device::Cpu).unwrap();
+        check(tokens, [1, 2, 3], 0);
+    }
+
+    #[test]
+    fn bytes_for_another_device_are_taken_from_their_columns() {
+        let wide = Array::from_vec((0..12_u8).collect(), 4);
+        let found = mapped(wide.columns(1..3), |byte| byte);
+        assert_eq!((found.size(), found.kind()), (vec![3, 2], Kind::Uint8));
+        let found = Vec::<u8>::try_from(found.flatten(0, 1)).unwrap();
+        assert_eq!(found, [1, 2, 5, 6, 9, 10]);
     }
 
     #[test]

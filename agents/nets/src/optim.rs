@@ -560,10 +560,10 @@ impl Adam {
         // SAFETY: four tensors that share no memory, borrowed here alone; no tensor is used while the slices live.
         let (weights, gradient, mean, mean_square) = unsafe {
             (
-                slice_mut(weights),
-                slice_mut(gradient),
-                slice_mut(mean),
-                slice_mut(mean_square),
+                slice_mut::<f32>(weights),
+                slice_mut::<f32>(gradient),
+                slice_mut::<f32>(mean),
+                slice_mut::<f32>(mean_square),
             )
         };
         let moments = mean.iter_mut().zip(mean_square);
@@ -674,10 +674,10 @@ fn centred_rms_prop_one_pass(
     // SAFETY: four tensors that share no memory, borrowed here alone; no tensor is used while the slices live.
     let (weights, gradient, mean_square, mean) = unsafe {
         (
-            slice_mut(weights),
-            slice_mut(gradient),
-            slice_mut(mean_square),
-            slice_mut(mean),
+            slice_mut::<f32>(weights),
+            slice_mut::<f32>(gradient),
+            slice_mut::<f32>(mean_square),
+            slice_mut::<f32>(mean),
         )
     };
     let moments = mean_square.iter_mut().zip(mean);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand_distr::{Distribution, StandardNormal};
+use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 use thorndike_core::rand::{RngExt, SeedableRng};
 use thorndike_core::{Result, Rng, Weights};
@@ -494,25 +495,25 @@ impl ParamStore {
 /// While the slice lives, nothing else may read or write the tensor or a tensor that shares its memory.
 ///
 /// # Panics
-/// If the tensor is no contiguous `f32` vector on the processor.
+/// If the tensor holds no `T` in one piece on the processor.
 #[expect(unsafe_code, reason = "tch has no access to a tensor's memory")]
 #[expect(
     clippy::mut_from_ref,
     reason = "a tensor is a handle; the caller vouches for exclusiveness"
 )]
-pub(crate) unsafe fn slice_mut(tensor: &Tensor) -> &mut [f32] {
+pub(crate) unsafe fn slice_mut<T: Element>(tensor: &Tensor) -> &mut [T] {
     assert_eq!(
         tensor.device(),
         Device::Cpu,
         "the tensor is not on the processor"
     );
-    assert_eq!(tensor.kind(), Kind::Float, "the tensor holds no f32");
+    assert_eq!(tensor.kind(), T::KIND, "the tensor holds other scalars");
     assert!(tensor.is_contiguous(), "the tensor has gaps");
     let len = tensor.numel();
     if len == 0 {
         return &mut [];
     }
-    // SAFETY: the tensor owns `len` contiguous, initialised floats for as long as it lives; that nothing
+    // SAFETY: the tensor owns `len` contiguous, initialised scalars for as long as it lives; that nothing
     // else touches them is the caller's promise.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), len) }
 }

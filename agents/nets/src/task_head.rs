@@ -541,7 +541,7 @@ pub(crate) fn inputs(batch: &Batch, device: tch::Device) -> Tensor {
     let values = &batch.inputs;
     let tensor = match values.kind() {
         Scalar::F32 => Tensor::from_slice(values.as_slice::<f32>()).to_device(device),
-        Scalar::U8 => bytes_over(values.as_slice(), 255.0, device),
+        Scalar::U8 => bytes_over(values.into(), 255.0, device),
         Scalar::I32 => Tensor::from_slice(values.as_slice::<i32>())
             .to_device(device)
             .to_kind(Kind::Int64),

@@ -5,7 +5,7 @@
 //! [`SequenceReplay`] keeps stretches of episodes instead, for agents with a memory.
 //!
 //! ```
-//! use thorndike_core::replay::{MiniBatch, Replay, ReplayConfig};
+//! use thorndike_core::replay::{Replay, ReplayConfig};
 //! use thorndike_core::{EnvOptions, Seeds, SyncVectorEnv, Transitions, VectorEnv};
 //! # use thorndike_core::prelude::*;
 //! # struct Coin;
@@ -34,7 +34,7 @@
 //! }
 //! assert_eq!(replay.len(), 18, "two windows of three steps are still open");
 //!
-//! let mut batch = MiniBatch::new(32, envs.spec());
+//! let mut batch = replay.new_batch(32);
 //! replay.sample_into(&mut seeds.stream("replay", 0), 20, &mut batch);
 //! let discounts = [0.0, 0.99f32.powi(3)];
 //! assert!(batch.discounts.iter().all(|d| discounts.iter().any(|e| (d - e).abs() < 1e-6)));
@@ -51,7 +51,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{EnvSteps, Transitions};
-use crate::array::Array;
+use crate::array::{Array, Columns, Kind};
 use crate::error::{Result, check_range};
 use crate::memory::check_fits;
 use crate::seed::Rng;
@@ -148,19 +148,17 @@ impl ReplayConfig {
     }
 }
 
-/// What was drawn; allocated once and filled again and again. Row `i` of every part is transition `i`.
+/// What was drawn; allocated once by [`Replay::new_batch`] and filled again and again. Row `i` of every part is
+/// transition `i`.
 #[derive(Clone, Debug)]
 pub struct MiniBatch {
-    /// Observations acted on, `[batch, observation row]`.
-    pub obs: Array,
+    stacks: Stacks,
     /// Actions taken, `[batch, action row]`.
     pub actions: Array,
     /// Sums of discounted rewards over the steps of each transition.
     pub rewards: Vec<f32>,
-    /// Factor on the value of `next_obs`: `gamma^m` after `m` steps, 0 where the task ended the episode.
+    /// Factor on the value of [`next_obs`](Self::next_obs): `gamma^m` after `m` steps, 0 where the task ended the episode.
     pub discounts: Vec<f32>,
-    /// Observations `m` steps on, `[batch, observation row]`.
-    pub next_obs: Array,
     /// Importance weights, the largest is 1; all 1 for uniform sampling.
     pub weights: Vec<f32>,
     /// What [`Replay::update_priorities`] knows the transitions by, until the next push.
@@ -168,19 +166,33 @@ pub struct MiniBatch {
     scratch: Vec<f64>,
 }
 
+/// The two stacks of frames of each transition.
+#[derive(Clone, Debug, PartialEq)]
+enum Stacks {
+    /// Those acted on and those led to, `[batch, observation row]` each.
+    Apart([Array; 2]),
+    /// One stack and the frame after it, `[batch, (stack + 1) * frame]`: the second stack is the first, one frame on.
+    Shared { frames: Array, frame: usize },
+}
+
 impl MiniBatch {
-    /// Zeros for `batch_size` transitions.
-    pub fn new(batch_size: usize, spec: &EnvSpec) -> Self {
-        let obs = Array::zeros_of(spec.obs_kind, batch_size, spec.observation_space().len());
-        Self {
-            next_obs: obs.clone(),
-            obs,
-            actions: Array::zeros_of(spec.action_kind(), batch_size, spec.action_space.len()),
-            rewards: vec![0.0; batch_size],
-            discounts: vec![0.0; batch_size],
-            weights: vec![1.0; batch_size],
-            indices: vec![0; batch_size],
-            scratch: vec![0.0; batch_size],
+    /// Observations acted on, `[batch, observation row]`.
+    ///
+    /// Where they and [`next_obs`](Self::next_obs) are stacks of `u8` frames one step apart, the frames of both lie in
+    /// one row of memory: copying frames is most of what a draw costs. Rows of other scalars lie one after another,
+    /// as networks read them.
+    pub fn obs(&self) -> Columns<'_> {
+        match &self.stacks {
+            Stacks::Apart([obs, _]) => obs.into(),
+            Stacks::Shared { frames, frame } => frames.columns(0..frames.cols() - frame),
+        }
+    }
+
+    /// Observations `m` steps on, `[batch, observation row]`.
+    pub fn next_obs(&self) -> Columns<'_> {
+        match &self.stacks {
+            Stacks::Apart([_, next_obs]) => next_obs.into(),
+            Stacks::Shared { frames, frame } => frames.columns(*frame..frames.cols()),
         }
     }
 
@@ -436,10 +448,43 @@ impl Replay {
         row
     }
 
+    /// Whether a [`MiniBatch`] holds frames that are in both stacks once.
+    fn shares_frames(&self) -> bool {
+        let EnvSpec {
+            frame_stack,
+            obs_kind,
+            ..
+        } = self.spec;
+        self.n_step.n() == 1 && frame_stack > 1 && obs_kind == Kind::U8
+    }
+
+    /// Zeros for `batch_size` transitions, for [`sample_into`](Self::sample_into) to fill.
+    pub fn new_batch(&self, batch_size: usize) -> MiniBatch {
+        let Self { spec, actions, .. } = self;
+        let (frame, stack) = (spec.frame_space.len(), spec.frame_stack);
+        let rows = |frames| Array::zeros_of(spec.obs_kind, batch_size, frames * frame);
+        MiniBatch {
+            stacks: if self.shares_frames() {
+                Stacks::Shared {
+                    frames: rows(stack + 1),
+                    frame,
+                }
+            } else {
+                Stacks::Apart([rows(stack), rows(stack)])
+            },
+            actions: Array::zeros_of(actions.kind(), batch_size, actions.cols()),
+            rewards: vec![0.0; batch_size],
+            discounts: vec![0.0; batch_size],
+            weights: vec![1.0; batch_size],
+            indices: vec![0; batch_size],
+            scratch: vec![0.0; batch_size],
+        }
+    }
+
     /// Draws transitions and fills `out` with them; `step` is where the run is, for the importance weights.
     ///
     /// # Panics
-    /// If nothing can be drawn, or `out` was made for other environments.
+    /// If nothing can be drawn, or `out` was made by a replay of another form.
     pub fn sample_into(&mut self, rng: &mut Rng, step: EnvSteps, out: &mut MiniBatch) {
         self.candidates.sample(rng, step, out);
         self.read_into(out);
@@ -447,15 +492,31 @@ impl Replay {
 
     /// Fills `out` with the transitions that its indices name.
     fn read_into(&self, out: &mut MiniBatch) {
+        let cols = self.spec.frame_stack * self.rows.frames.cols();
+        let is_shared = matches!(out.stacks, Stacks::Shared { .. });
+        assert!(
+            out.obs().cols() == cols && is_shared == self.shares_frames(),
+            "a batch of another form"
+        );
         let by_row = &self.candidates.by_row;
         for (i, &row) in out.indices.iter().enumerate() {
             out.rewards[i] = by_row[row].reward;
             out.discounts[i] = by_row[row].discount;
             out.actions.copy_row(i, &self.actions, row);
         }
-        let pairs = out.indices.iter();
-        let pairs = pairs.map(|&row| [row, by_row[row].successor as usize]);
-        self.rows.gather(pairs, &mut out.obs, &mut out.next_obs);
+        let indices = out.indices.iter();
+        let successor = |row: usize| by_row[row].successor as usize;
+        match &mut out.stacks {
+            Stacks::Apart([obs, next_obs]) => {
+                let pairs = indices.map(|&row| [row, successor(row)]);
+                self.rows.gather(pairs, [obs, next_obs]);
+            }
+            Stacks::Shared { frames, .. } => {
+                // The frame before a successor's is that acted on.
+                let successors = indices.map(|&row| [successor(row)]);
+                self.rows.gather(successors, [frames]);
+            }
+        }
     }
 
     /// Gives drawn transitions priorities for their new absolute TD errors; does nothing for uniform sampling.

@@ -128,35 +128,35 @@ impl Rows {
         }
     }
 
-    /// Copies for each of `pairs` the stack that ends in its first row into a row of `first`, and that of its second row into
-    /// one of `second`.
+    /// Copies for each of `groups` the stacks that end in its rows into a row of each of `out`, with as many frames as
+    /// that has room for.
     ///
-    /// Pair by pair, because the two stacks of a step share all frames but one, which are then in the cache already.
-    pub(super) fn gather(
+    /// Group by group, because stacks of one episode share frames, which are then in the cache already.
+    pub(super) fn gather<const N: usize>(
         &self,
-        pairs: impl Iterator<Item = [usize; 2]>,
-        first: &mut Array,
-        second: &mut Array,
+        groups: impl Iterator<Item = [usize; N]>,
+        out: [&mut Array; N],
     ) {
         match self.frames.kind() {
-            Kind::F32 => self.gather_as::<f32>(pairs, first, second),
-            Kind::U8 => self.gather_as::<u8>(pairs, first, second),
-            Kind::I32 => self.gather_as::<i32>(pairs, first, second),
+            Kind::F32 => self.gather_as::<f32, N>(groups, out),
+            Kind::U8 => self.gather_as::<u8, N>(groups, out),
+            Kind::I32 => self.gather_as::<i32, N>(groups, out),
         }
     }
 
-    fn gather_as<T: Element>(
+    fn gather_as<T: Element, const N: usize>(
         &self,
-        pairs: impl Iterator<Item = [usize; 2]>,
-        first: &mut Array,
-        second: &mut Array,
+        groups: impl Iterator<Item = [usize; N]>,
+        out: [&mut Array; N],
     ) {
-        let len = self.frames.cols() * self.stack;
-        let first = first.as_mut_slice::<T>().chunks_exact_mut(len);
-        let second = second.as_mut_slice::<T>().chunks_exact_mut(len);
-        for ([a, b], (first, second)) in pairs.zip(first.zip(second)) {
-            self.copy_stack(a, first);
-            self.copy_stack(b, second);
+        let mut out = out.map(|array| {
+            let cols = array.cols();
+            array.as_mut_slice::<T>().chunks_exact_mut(cols)
+        });
+        for group in groups {
+            for (newest, out) in group.into_iter().zip(&mut out) {
+                self.copy_stack(newest, out.next().expect("a row for each group"));
+            }
         }
     }
 
@@ -164,7 +164,7 @@ impl Rows {
     fn copy_stack<T: Element>(&self, newest: usize, stack: &mut [T]) {
         let len = self.frames.cols();
         let frames = self.frames.as_slice::<T>();
-        let (earlier, last) = stack.split_at_mut(len * (self.stack - 1));
+        let (earlier, last) = stack.split_at_mut(stack.len() - len);
         last.copy_from_slice(&frames[newest * len..][..len]);
         let mut row = newest;
         for frame in earlier.rchunks_exact_mut(len) {
@@ -197,11 +197,16 @@ mod tests {
             previous = rows.append(&obs, 0, previous);
         }
         let [mut first, mut second] = [(), ()].map(|()| Array::zeros::<u8>(2, 6));
-        rows.gather([[0, 1], [1, 3]].into_iter(), &mut first, &mut second);
+        let mut longer = Array::zeros::<u8>(2, 8);
+        let pairs = [[0, 1], [1, 3]].into_iter();
+        rows.gather(pairs, [&mut first, &mut second]);
+        rows.gather([[1], [3]].into_iter(), [&mut longer]);
         assert_eq!(first.row::<u8>(0), [1, 11, 1, 11, 1, 11]);
         assert_eq!(first.row::<u8>(1), [1, 11, 1, 11, 2, 12]);
         assert_eq!(second.row::<u8>(0), [1, 11, 1, 11, 2, 12]);
         assert_eq!(second.row::<u8>(1), [2, 12, 3, 13, 4, 14]);
+        assert_eq!(longer.row::<u8>(0), [1, 11, 1, 11, 1, 11, 2, 12]);
+        assert_eq!(longer.row::<u8>(1), [1, 11, 2, 12, 3, 13, 4, 14]);
     }
 
     #[test]

@@ -136,7 +136,8 @@ struct Seen {
     next_obs: Vec<f32>,
 }
 
-fn floats(array: &Array, row: usize) -> Vec<f32> {
+fn floats<'a>(array: impl Into<Columns<'a>>, row: usize) -> Vec<f32> {
+    let array = array.into();
     match array.kind() {
         crate::Kind::F32 => array.row::<f32>(row).to_vec(),
         crate::Kind::U8 => array.row::<u8>(row).iter().map(|&x| x.into()).collect(),
@@ -146,11 +147,11 @@ fn floats(array: &Array, row: usize) -> Vec<f32> {
 
 fn seen(batch: &MiniBatch, i: usize) -> Seen {
     Seen {
-        obs: floats(&batch.obs, i),
+        obs: floats(batch.obs(), i),
         action: batch.actions.row::<i32>(i)[0],
         reward: batch.rewards[i],
         discount: batch.discounts[i],
-        next_obs: floats(&batch.next_obs, i),
+        next_obs: floats(batch.next_obs(), i),
     }
 }
 
@@ -163,9 +164,9 @@ impl Replay {
             .collect()
     }
 
-    fn candidates_seen(&self, spec: &EnvSpec) -> Vec<Seen> {
+    fn candidates_seen(&self) -> Vec<Seen> {
         let rows = self.candidate_rows();
-        let mut batch = MiniBatch::new(rows.len(), spec);
+        let mut batch = self.new_batch(rows.len());
         batch.indices = rows;
         self.read_into(&mut batch);
         (0..batch.len()).map(|i| seen(&batch, i)).collect()
@@ -293,7 +294,7 @@ fn compare_with_twin<T: Numbered>(
     let mut twin = Twin::new(config, &spec, gamma);
     let mut stream = Stream::<T>::new(num_envs, stack, (10 * config.n_step + stack) as u64);
     let mut rng = Seeds::new(1).stream("sample", 0);
-    let mut batch = MiniBatch::new(8, &spec);
+    let mut batch = replay.new_batch(8);
     for _ in 0..steps {
         let step = stream.step();
         replay.push(&step);
@@ -301,7 +302,7 @@ fn compare_with_twin<T: Numbered>(
         stream.advance();
         let expected = sorted(twin.transitions());
         assert_eq!(replay.len(), expected.len());
-        assert_eq!(sorted(replay.candidates_seen(&spec)), expected);
+        assert_eq!(sorted(replay.candidates_seen()), expected);
         if !replay.is_empty() {
             replay.sample_into(&mut rng, 0, &mut batch);
             for i in 0..batch.len() {
@@ -328,6 +329,46 @@ fn every_transition_is_that_of_the_slow_twin() {
             compare_with_twin::<i32>(2, stack, &prioritized(37, n_step), 80);
         }
     }
+}
+
+#[test]
+fn shared_frames_are_those_of_two_stacks() {
+    for n_step in [1, 3] {
+        let spec = spec::<u8>(2, 4);
+        let mut replay = Replay::new(&config(61, n_step), &spec, 0.5).unwrap();
+        let mut stream = Stream::<u8>::new(2, 4, 7);
+        let mut ends = Vec::new();
+        for _ in 0..100 {
+            let step = stream.step();
+            replay.push(&step);
+            ends.extend(step.status.iter().filter(|status| status.is_over()));
+            stream.advance();
+            let rows = replay.candidate_rows();
+            let mut batch = replay.new_batch(rows.len());
+            let is_shared = matches!(batch.stacks, Stacks::Shared { .. });
+            assert_eq!(is_shared, n_step == 1);
+            batch.indices.copy_from_slice(&rows);
+            replay.read_into(&mut batch);
+            let [mut obs, mut next_obs] = [(), ()].map(|()| Array::zeros::<u8>(rows.len(), 8));
+            let successor = |row: usize| replay.candidates.by_row[row].successor as usize;
+            let pairs = rows.iter().map(|&row| [row, successor(row)]);
+            replay.rows.gather(pairs, [&mut obs, &mut next_obs]);
+            assert!(batch.obs().iter::<u8>().eq(obs.columns(0..8).iter::<u8>()));
+            assert!((batch.next_obs().iter::<u8>()).eq(next_obs.columns(0..8).iter::<u8>()));
+        }
+        for end in [Status::Terminated, Status::Truncated] {
+            assert!(ends.contains(&end));
+        }
+        assert_eq!(replay.rows.filled(), 61, "the ring is full");
+    }
+}
+
+#[test]
+#[should_panic(expected = "a batch of another form")]
+fn a_batch_of_one_step_is_not_filled_with_longer_ones() {
+    let spec = spec::<u8>(1, 2);
+    let replay = |n_step| Replay::new(&config(20, n_step), &spec, 0.5).unwrap();
+    replay(2).read_into(&mut replay(1).new_batch(1));
 }
 
 /// Shows the steps since its start, plus 100 times the number of the episode; ends by itself after five.
@@ -365,7 +406,7 @@ fn counted(n_step: usize, options: EnvOptions) -> Vec<Seen> {
         replay.push(&Transitions::new(envs.batch(), &actions));
         envs.advance();
     }
-    replay.candidates_seen(envs.spec())
+    replay.candidates_seen()
 }
 
 #[test]
@@ -424,7 +465,7 @@ fn overwritten_rows_are_never_sampled() {
     let mut replay = Replay::new(&prioritized(16, 2), &spec, 0.9).unwrap();
     let mut stream = Stream::<f32>::new(1, 3, 9);
     let mut rng = Seeds::new(1).stream("sample", 0);
-    let mut batch = MiniBatch::new(64, &spec);
+    let mut batch = replay.new_batch(64);
     for step in 0..200 {
         replay.push(&stream.step());
         stream.advance();
@@ -435,7 +476,7 @@ fn overwritten_rows_are_never_sampled() {
         // Frames are numbered in the order in which they come; starts of episodes are frames too.
         let oldest = stream.ids as f32 - 16.0 - 1.0;
         for i in 0..batch.len() {
-            assert!(batch.obs.row::<f32>(i)[0] >= oldest);
+            assert!(batch.obs().row::<f32>(i)[0] >= oldest);
         }
     }
 }
@@ -456,7 +497,7 @@ fn a_reset_from_outside_closes_what_is_open_as_truncated() {
     push(0, 1);
     push(1, 2);
     push(50, 51);
-    let all = replay.candidates_seen(&spec);
+    let all = replay.candidates_seen();
     assert_eq!(all.len(), 2);
     assert_eq!(
         (all[0].next_obs[0], all[0].reward, all[0].discount),
@@ -484,7 +525,7 @@ fn a_start_that_looks_like_the_last_end_is_a_start() {
     };
     push([1, 1], [1, 7], Status::Truncated);
     push([7, 7], [7, 8], Status::Terminated);
-    let all = replay.candidates_seen(&spec);
+    let all = replay.candidates_seen();
     assert_eq!(all.len(), 2);
     assert_eq!(all[0].next_obs, [1.0, 0.0, 7.0, 0.0]);
     assert_eq!(all[1].obs, [7.0, 0.0, 7.0, 0.0]);
@@ -507,10 +548,10 @@ fn continuous_actions_come_back_with_their_observation() {
             status: &[Status::Running],
         });
     }
-    let mut batch = MiniBatch::new(32, &spec);
+    let mut batch = replay.new_batch(32);
     replay.sample_into(&mut Seeds::new(1).stream("sample", 0), 0, &mut batch);
     for i in 0..batch.len() {
-        let t = batch.obs.row::<f32>(i)[0];
+        let t = batch.obs().row::<f32>(i)[0];
         assert_eq!(batch.actions.row::<f32>(i), [t + 0.25, -t]);
     }
 }
@@ -523,9 +564,9 @@ pub(super) fn chi_square(observed: &[u32], expected: &[f64]) -> f64 {
 }
 
 /// How often each of the candidates was drawn in `batches` batches of 50.
-fn drawn(replay: &mut Replay, spec: &EnvSpec, batches: usize) -> Vec<u32> {
+fn drawn(replay: &mut Replay, batches: usize) -> Vec<u32> {
     let mut rng = Seeds::new(11).stream("sample", 0);
-    let mut batch = MiniBatch::new(50, spec);
+    let mut batch = replay.new_batch(50);
     let mut counts = vec![0; replay.candidates.by_row.len()];
     for _ in 0..batches {
         replay.sample_into(&mut rng, 0, &mut batch);
@@ -550,7 +591,7 @@ fn uniform_sampling_draws_all_alike() {
         replay.push(&stream.step());
         stream.advance();
     }
-    let counts = drawn(&mut replay, &spec, 2000);
+    let counts = drawn(&mut replay, 2000);
     let expected = vec![100_000.0 / counts.len() as f64; counts.len()];
     // Degrees of freedom d, standard deviation sqrt(2 d): above d + 4 sqrt(2 d) lies less than 1 in 1000.
     let freedom = counts.len() as f64 - 1.0;
@@ -575,7 +616,7 @@ fn prioritized_sampling_draws_in_proportion() {
     let rows = replay.candidate_rows();
     let errors: Vec<f32> = (0..rows.len()).map(|i| 0.5 + (i % 7) as f32).collect();
     replay.update_priorities(&rows, &errors);
-    let counts = drawn(&mut replay, &spec, 2000);
+    let counts = drawn(&mut replay, 2000);
     let powers: Vec<f64> = errors
         .iter()
         .map(|&e| (f64::from(e) + 1e-6).powf(0.6))
@@ -600,7 +641,7 @@ fn drawn_rows_are_value_stable() {
             replay.push(&stream.step());
             stream.advance();
         }
-        let mut batch = MiniBatch::new(8, &spec);
+        let mut batch = replay.new_batch(8);
         let mut rng = Seeds::new(42).stream("replay", 0);
         replay.sample_into(&mut rng, 0, &mut batch);
         replay.update_priorities(&batch.indices, &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);

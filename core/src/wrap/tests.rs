@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agent::{Actor, Agent, Mode, Transitions};
-use crate::array::{Array, Element, Kind};
+use crate::array::{Array, Columns, Element, Kind};
 use crate::check::check_vector_env;
 use crate::env::{Env, Status, Step};
 use crate::error::Result;
 use crate::event::{Event, Log};
 use crate::registry::Registry;
-use crate::replay::{MiniBatch, Replay, ReplayConfig};
+use crate::replay::{Replay, ReplayConfig};
 use crate::seed::{Rng, Seeds};
 use crate::space::Space;
 use crate::train::Trainer;
@@ -364,6 +364,16 @@ fn a_panic_on_a_thread_reaches_the_caller() {
     envs.step(&Array::from_vec(vec![0, 1], 1));
 }
 
+/// A row of whatever kind.
+fn scalars<'a>(of: impl Into<Columns<'a>>, row: usize) -> Vec<f64> {
+    let of = of.into();
+    match of.kind() {
+        Kind::F32 => of.row::<f32>(row).iter().map(|&x| x.into()).collect(),
+        Kind::U8 => of.row::<u8>(row).iter().map(|&x| x.into()).collect(),
+        Kind::I32 => of.row::<i32>(row).iter().map(|&x| x.into()).collect(),
+    }
+}
+
 /// Frames of one row are shown as the wrappers say, whatever the other options are.
 #[test]
 fn stacks_hold_what_single_frames_showed() {
@@ -376,14 +386,6 @@ fn stacks_hold_what_single_frames_showed() {
         };
         let (mut single, mut stacked) = (with(1), with(3));
         let frame = single.batch().obs.cols();
-        let kind = single.spec().obs_kind;
-        let scalars = |array: &Array, row: usize| -> Vec<f64> {
-            match kind {
-                Kind::F32 => array.row::<f32>(row).iter().map(|&x| x.into()).collect(),
-                Kind::U8 => array.row::<u8>(row).iter().map(|&x| x.into()).collect(),
-                Kind::I32 => array.row::<i32>(row).iter().map(|&x| x.into()).collect(),
-            }
-        };
         // The frames since each episode's start.
         let mut shown: Vec<Vec<Vec<f64>>> = (0..3)
             .map(|row| vec![scalars(&single.batch().obs, row)])
@@ -441,18 +443,13 @@ fn replay_gives_back_what_the_agent_saw() {
             seen.push((envs.batch().obs.clone(), envs.batch().next_obs.clone()));
             envs.advance();
         }
-        let mut batch = MiniBatch::new(64, envs.spec());
+        let mut batch = replay.new_batch(64);
         replay.sample_into(&mut Seeds::new(3).stream("test", 0), 120, &mut batch);
-        let row = |from: &Array, row| {
-            let mut one = Array::zeros_of(from.kind(), 1, from.cols());
-            one.copy_row(0, from, row);
-            one
-        };
         for i in 0..64 {
-            let drawn = (row(&batch.obs, i), row(&batch.next_obs, i));
-            let found = seen
-                .iter()
-                .any(|(obs, next_obs)| (0..2).any(|at| (row(obs, at), row(next_obs, at)) == drawn));
+            let drawn = (scalars(batch.obs(), i), scalars(batch.next_obs(), i));
+            let found = seen.iter().any(|(obs, next_obs)| {
+                (0..2).any(|at| (scalars(obs, at), scalars(next_obs, at)) == drawn)
+            });
             assert!(found, "{:?}", envs.spec());
         }
     }
