@@ -79,26 +79,35 @@ fn worthwhile<E: Env + 'static>(env: &Arc<E>, options: &EnvOptions, seeds: Seeds
         num_envs: options.num_envs.min(8),
         ..options.clone()
     };
-    let step = step_time(&mut SyncVectorEnv::new(env.clone(), &few, seeds)?, seeds);
+    let step = step_time(
+        &mut SyncVectorEnv::new(env.clone(), &few, seeds)?,
+        seeds,
+        MEASURE,
+    );
     let all = step.mul_f64(options.num_envs as f64 / few.num_envs as f64);
     let threads = (all.as_secs_f64() / WORTH.as_secs_f64()) as usize;
     let threads = threads.clamp(1, cores.min(options.num_envs));
     if threads == 1 {
         return Ok(1);
     }
-    let together = step_time(&mut shared_out(env, options, seeds, threads)?, seeds);
+    let together = step_time(
+        &mut shared_out(env, options, seeds, threads)?,
+        seeds,
+        MEASURE,
+    );
     Ok(if together < all { threads } else { 1 })
 }
 
 /// What a step of `envs` takes: the median of a short measurement with random actions, which other work on the machine
 /// disturbs least.
-fn step_time(envs: &mut dyn VectorEnv, seeds: Seeds) -> Duration {
+fn step_time(envs: &mut dyn VectorEnv, seeds: Seeds, most: Duration) -> Duration {
     let space = envs.spec().action_space.clone();
     let mut actions = envs.new_actions();
     let mut rng = seeds.stream("actions", 0);
     let begin = Instant::now();
     let mut times = Vec::with_capacity(MEASURE_STEPS);
-    while times.len() < MEASURE_STEPS && begin.elapsed() < MEASURE {
+    // Once at least, also where other work takes all the time there is.
+    while times.is_empty() || times.len() < MEASURE_STEPS && begin.elapsed() < most {
         for row in 0..actions.rows() {
             space.sample(&mut rng, &mut actions, row);
         }
@@ -408,5 +417,39 @@ impl fmt::Debug for Threaded {
             .field("spec", &self.spec)
             .field("threads", &self.parts.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    struct Coin;
+
+    impl Env for Coin {
+        type State = ();
+        type Obs = i32;
+        type Action = usize;
+        fn observation_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn action_space(&self) -> Space {
+            Space::Discrete(2)
+        }
+        fn reset(&self, _: &mut Rng) {}
+        fn step(&self, (): &mut (), action: usize, _: &mut Rng) -> Step {
+            Step::terminal(action as f32)
+        }
+        fn observe(&self, (): &(), obs: &mut [i32]) {
+            obs[0] = 1;
+        }
+    }
+
+    #[test]
+    fn a_step_is_measured_though_other_work_takes_all_the_time() {
+        let seeds = Seeds::new(1);
+        let mut envs = SyncVectorEnv::new(Coin, &EnvOptions::default(), seeds).unwrap();
+        assert!(step_time(&mut envs, seeds, Duration::ZERO) < Duration::from_secs(10));
     }
 }

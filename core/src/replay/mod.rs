@@ -493,9 +493,13 @@ impl Replay {
     /// Fills `out` with the transitions that its indices name.
     fn read_into(&self, out: &mut MiniBatch) {
         let cols = self.spec.frame_stack * self.rows.frames.cols();
-        let is_shared = matches!(out.stacks, Stacks::Shared { .. });
+        let shared = match out.stacks {
+            Stacks::Shared { frame, .. } => Some(frame),
+            Stacks::Apart(_) => None,
+        };
+        let frame = self.shares_frames().then_some(self.rows.frames.cols());
         assert!(
-            out.obs().cols() == cols && is_shared == self.shares_frames(),
+            out.obs().cols() == cols && shared == frame,
             "a batch of another form"
         );
         let by_row = &self.candidates.by_row;

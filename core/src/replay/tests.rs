@@ -326,6 +326,7 @@ fn every_transition_is_that_of_the_slow_twin() {
             // Odd and of the least size, so that nothing fits by chance.
             compare_with_twin::<f32>(1, stack, &config(2 * (n_step + stack), n_step), 100);
             compare_with_twin::<u8>(3, stack, &config(61, n_step), 80);
+            compare_with_twin::<u8>(2, stack, &prioritized(37, n_step), 80);
             compare_with_twin::<i32>(2, stack, &prioritized(37, n_step), 80);
         }
     }
@@ -333,34 +334,31 @@ fn every_transition_is_that_of_the_slow_twin() {
 
 #[test]
 fn shared_frames_are_those_of_two_stacks() {
-    for n_step in [1, 3] {
-        let spec = spec::<u8>(2, 4);
-        let mut replay = Replay::new(&config(61, n_step), &spec, 0.5).unwrap();
-        let mut stream = Stream::<u8>::new(2, 4, 7);
-        let mut ends = Vec::new();
-        for _ in 0..100 {
-            let step = stream.step();
-            replay.push(&step);
-            ends.extend(step.status.iter().filter(|status| status.is_over()));
-            stream.advance();
-            let rows = replay.candidate_rows();
-            let mut batch = replay.new_batch(rows.len());
-            let is_shared = matches!(batch.stacks, Stacks::Shared { .. });
-            assert_eq!(is_shared, n_step == 1);
-            batch.indices.copy_from_slice(&rows);
-            replay.read_into(&mut batch);
-            let [mut obs, mut next_obs] = [(), ()].map(|()| Array::zeros::<u8>(rows.len(), 8));
-            let successor = |row: usize| replay.candidates.by_row[row].successor as usize;
-            let pairs = rows.iter().map(|&row| [row, successor(row)]);
-            replay.rows.gather(pairs, [&mut obs, &mut next_obs]);
-            assert!(batch.obs().iter::<u8>().eq(obs.columns(0..8).iter::<u8>()));
-            assert!((batch.next_obs().iter::<u8>()).eq(next_obs.columns(0..8).iter::<u8>()));
-        }
-        for end in [Status::Terminated, Status::Truncated] {
-            assert!(ends.contains(&end));
-        }
-        assert_eq!(replay.rows.filled(), 61, "the ring is full");
+    let spec = spec::<u8>(2, 4);
+    let mut replay = Replay::new(&config(61, 1), &spec, 0.5).unwrap();
+    let mut stream = Stream::<u8>::new(2, 4, 7);
+    let mut ends = Vec::new();
+    for _ in 0..100 {
+        let step = stream.step();
+        replay.push(&step);
+        ends.extend(step.status.iter().filter(|status| status.is_over()));
+        stream.advance();
+        let rows = replay.candidate_rows();
+        let mut batch = replay.new_batch(rows.len());
+        assert!(matches!(batch.stacks, Stacks::Shared { .. }));
+        batch.indices.copy_from_slice(&rows);
+        replay.read_into(&mut batch);
+        let [mut obs, mut next_obs] = [(), ()].map(|()| Array::zeros::<u8>(rows.len(), 8));
+        let successor = |row: usize| replay.candidates.by_row[row].successor as usize;
+        let pairs = rows.iter().map(|&row| [row, successor(row)]);
+        replay.rows.gather(pairs, [&mut obs, &mut next_obs]);
+        assert!(batch.obs().iter::<u8>().eq(obs.columns(0..8).iter::<u8>()));
+        assert!((batch.next_obs().iter::<u8>()).eq(next_obs.columns(0..8).iter::<u8>()));
     }
+    for end in [Status::Terminated, Status::Truncated] {
+        assert!(ends.contains(&end));
+    }
+    assert_eq!(replay.rows.filled(), 61, "the ring is full");
 }
 
 #[test]
