@@ -61,7 +61,7 @@ pub use learner::{At, Learner, Prediction};
 pub use loader::{Loaded, Loader, LoaderConfig};
 pub use mosaic::Mosaic;
 pub use scorer::{Answered, Gathered, Scorer, Scores, largest};
-pub use source::{Part, SourceConfig};
+pub use source::{Part, SourceConfig, missing};
 pub use split::{SplitConfig, Subset, split};
 pub use standardize::Moments;
 pub use window::Window;

@@ -173,8 +173,8 @@ impl SourceConfig {
     }
 }
 
-/// The error for data that are not there, as `key` names them.
-pub(crate) fn missing(key: &str, path: &Path) -> Error {
+/// The error for what is not there, as `key` names it, with the command that brings it if it lies in `data`.
+pub fn missing(key: &str, path: &Path) -> Error {
     let name = path
         .strip_prefix("data")
         .ok()

@@ -218,6 +218,9 @@ pub enum Which {
 /// [`Error::Config`] with the key `from` if there is none, [`Error::Checkpoint`] if it is damaged.
 pub fn find_model(from: &Path, which: Which) -> Result<PathBuf> {
     let wrong = |what: String| Error::config("from", what);
+    if !from.is_dir() && from.starts_with("data") {
+        return Err(thorndike_data::missing("from", from));
+    }
     if !from.is_dir() {
         return Err(wrong(format!(
             "{} is not there; give the folder that `thorndike fit` left, such as results/NAME",
@@ -1201,6 +1204,23 @@ mod tests {
             shape: vec![channels, 6, 6],
             low: 0.0,
             high: 255.0,
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_what_brings_it() {
+        for (from, what) in [
+            ("data/none", "; run scripts/data none"),
+            (
+                "results/none",
+                "; give the folder that `thorndike fit` left, such as results/NAME",
+            ),
+        ] {
+            let error = find_model(Path::new(from), Which::Best).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("from: {from} is not there{what}")
+            );
         }
     }
 

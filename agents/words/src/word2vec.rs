@@ -47,8 +47,8 @@ pub enum Output {
 /// - Where a product is beyond 8, the logistic function is held there, 3e-4 from its end; the program holds it at its end
 ///   beyond 6 (negative sampling) or skips the output (hierarchical softmax).
 /// - All products of a word with its outputs come before all changes, so that a step is a gradient of one objective.
-/// - Words are read in blocks of at most 1,000 and drawn for by a generator of the block's own: a run goes on
-///   from any block.
+/// - Words are read in blocks of at most 1,000 and drawn for by a generator of the block's own: a run
+///   of one thread goes on from any block.
 ///
 /// As there, CBOW adds the whole gradient of the mean to each word of the context, and words that are left out by
 /// subsampling bring those on both sides nearer to each other.
@@ -118,7 +118,8 @@ pub struct LearningConfig {
     pub final_learning_rate: f64,
     /// Words over which it falls. 0: all of the run.
     pub decay_words: u64,
-    /// Threads that learn at the same time from different words. One thread alone can be repeated and resumed exactly.
+    /// Threads that learn at the same time, each from a part of the corpus of its own. One thread alone can be repeated and
+    /// resumed exactly.
     /// Default 1.
     pub threads: usize,
 }
@@ -184,7 +185,8 @@ const TRIED: usize = 5000;
 ///
 /// *Design.* A step is a word of the corpus that is in the vocabulary, also if subsampling leaves it out. Nothing but the
 /// weights and the number of steps changes: what is drawn for a block follows from the seed and its place, so that a
-/// checkpoint holds no generator and threads need none.
+/// checkpoint holds no generator and threads need none. Of several threads each knows besides how far it has read its part of the
+/// corpus; a run that was loaded takes it that all have come equally far.
 #[derive(Debug)]
 pub struct Word2Vec {
     config: Word2VecConfig,
@@ -272,8 +274,9 @@ impl Word2Vec {
     /// # Errors
     /// If the corpus cannot be read.
     pub fn run_until(&mut self, step: u64) -> Result<()> {
-        let reading = Mutex::new(std::mem::take(&mut self.reading));
-        let lock = || reading.lock().unwrap_or_else(PoisonError::into_inner);
+        // What stopped a thread stops all of them.
+        let shared = Mutex::new((self.reading.clone(), Ok(())));
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         let threads = self.learning.threads;
         let goal = Reading::at(step, self.corpus.words(), threads);
         let own = if threads == 1 { 0 } else { OWN };
@@ -281,34 +284,41 @@ impl Word2Vec {
             let mut learner = Learner::new(self, own);
             let mut blocks = 0;
             loop {
-                let mut reading = lock();
-                let next = reading.next(thread, &goal);
+                let mut shared = lock();
+                let (reading, stopped) = &mut *shared;
+                let next = reading.next(thread, &goal).filter(|_| stopped.is_ok());
                 if next.is_none() || blocks == EXCHANGED {
                     learner.exchange();
                     blocks = 0;
                 }
                 let Some((part, start, most)) = next else {
-                    return Ok(());
+                    return;
                 };
                 blocks += 1;
-                let at = reading.step();
-                reading.parts[part] += learner.read(at, start, most)?;
-                drop(reading);
+                match learner.read(reading.step(), start, most) {
+                    Ok(words) => reading.parts[part] += words,
+                    Err(error) => {
+                        *stopped = Err(error);
+                        continue;
+                    }
+                }
+                drop(shared);
                 learner.learn();
             }
         };
-        let done = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let work = &work;
             let others: Vec<_> = (1..threads)
                 .map(|thread| scope.spawn(move || work(thread)))
                 .collect();
-            let own = work(0);
-            let others = others.into_iter().map(|thread| thread.join());
-            others.fold(own, |all, one| {
-                all.and(one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            })
+            work(0);
+            for other in others {
+                if let Err(panic) = other.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
         });
-        let reading = std::mem::take(&mut *lock());
+        let (reading, done) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.reading = reading;
         done
     }
@@ -519,9 +529,8 @@ struct State {
 
 /// How far the corpus has been read: each thread has a part of its own.
 ///
-/// *Design.* Neighbours in a text use the same words. Threads that took its blocks in turns would write the same rows, and what
-/// is at the end of a corpus of several texts would be all that they remember.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// *Design.* Neighbours in a text use the same words: threads that took its blocks in turns would write the same rows.
+#[derive(Clone, Debug, PartialEq)]
 struct Reading {
     /// Words of the corpus.
     words: u64,
@@ -1069,33 +1078,68 @@ mod tests {
         ] {
             let mut reading = Reading::at(0, words, threads);
             let goal = Reading::at(until, words, threads);
+            let bounds = |part: usize| words * part as u64 / threads as u64;
             let mut read = vec![0; words as usize];
+            let mut helped = 0;
             // Thread 0 takes as much as all others together, and blocks end a little before they are full.
             let turns = (0..).map(|i| if i % 2 == 0 { 0 } else { i / 2 % threads });
             for thread in turns {
+                let own_is_read = reading.parts[thread] >= goal.parts[thread];
                 let Some((part, start, most)) = reading.next(thread, &goal) else {
                     break;
                 };
+                assert!(own_is_read || part == thread, "thread {thread}: {part}");
+                helped += usize::from(part != thread);
                 let len = most.min(990);
+                assert!(bounds(part) <= start && start + len as u64 <= bounds(part + 1));
                 reading.parts[part] += len as u64;
                 read[start as usize..][..len]
                     .iter_mut()
                     .for_each(|n| *n += 1);
             }
+            assert_eq!(helped > 0, threads > 1);
             let least = (until / words) as i32;
+            let once_more = read.iter().map(|n| n - least);
             assert!(
-                read.iter().all(|n| (least..=least + 1).contains(n)),
+                once_more.clone().all(|n| n == 0 || n == 1),
                 "{threads} threads"
             );
-            let more = read.iter().filter(|&&n| n > least).count() as u64;
+            let (more, rest) = (once_more.sum::<i32>() as u64, until % words);
             // A block that was begun is finished, in each part.
-            let rest = until % words;
             let most = rest + if rest > 0 { threads as u64 * 990 } else { 0 };
             assert!(
                 (rest..=most).contains(&more),
                 "{threads} threads: {more} of {rest}"
             );
         }
+    }
+
+    #[test]
+    fn all_steps_are_shared_out_among_threads() {
+        for (words, threads) in [(1, 1), (1, 4), (3, 8), (10, 3), (1_000, 7)] {
+            for step in 0..3 * words {
+                assert_eq!(Reading::at(step, words, threads).step(), step);
+            }
+        }
+    }
+
+    #[test]
+    fn several_threads_go_on_where_they_were_stopped_or_saved() {
+        let config = Word2VecConfig::default();
+        let mut model = built(&config, 3, 2);
+        let end = 2 * model.corpus.words();
+        let mut last = 0;
+        while model.step() < end {
+            model.run_until((model.step() + 100).min(end)).unwrap();
+            assert!(model.step() > last);
+            last = model.step();
+            let dir = tempfile::tempdir().unwrap();
+            model.save(dir.path()).unwrap();
+            let mut loaded = built(&config, 3, 2);
+            loaded.load(dir.path()).unwrap();
+            assert_eq!(loaded.step(), model.step());
+        }
+        assert_eq!(model.step(), end);
     }
 
     #[test]
