@@ -47,8 +47,8 @@ pub enum Output {
 /// - Where a product is beyond 8, the logistic function is held there, 3e-4 from its end; the program holds it at its end
 ///   beyond 6 (negative sampling) or skips the output (hierarchical softmax).
 /// - All products of a word with its outputs come before all changes, so that a step is a gradient of one objective.
-/// - Words are read in blocks of at most 1,000 and drawn for by a generator of the block's own: a run
-///   of one thread goes on from any block.
+/// - Words are read in blocks of at most 1,000 and drawn for by a generator of the block's own: a run goes on
+///   from any block.
 ///
 /// As there, CBOW adds the whole gradient of the mean to each word of the context, and words that are left out by
 /// subsampling bring those on both sides nearer to each other.
@@ -118,8 +118,7 @@ pub struct LearningConfig {
     pub final_learning_rate: f64,
     /// Words over which it falls. 0: all of the run.
     pub decay_words: u64,
-    /// Threads that learn at the same time, each from a part of the corpus of its own. One thread alone can be repeated and
-    /// resumed exactly.
+    /// Threads that learn at the same time from different words. One thread alone can be repeated and resumed exactly.
     /// Default 1.
     pub threads: usize,
 }
@@ -176,7 +175,7 @@ impl LearningConfig {
 /// Words of a block at most: as long as the longest sentence of the program word2vec.
 const BLOCK: usize = 1000;
 /// Rows of each side that each of several threads has for itself, and the blocks after which it exchanges them.
-const OWN: usize = 128;
+const OWN: usize = 512;
 const EXCHANGED: usize = 4;
 /// Words that [`Word2Vec::loss`] tries.
 const TRIED: usize = 5000;
@@ -185,8 +184,7 @@ const TRIED: usize = 5000;
 ///
 /// *Design.* A step is a word of the corpus that is in the vocabulary, also if subsampling leaves it out. Nothing but the
 /// weights and the number of steps changes: what is drawn for a block follows from the seed and its place, so that a
-/// checkpoint holds no generator and threads need none. Of several threads each knows besides how far it has read its part of the
-/// corpus; a run that was loaded takes it that all have come equally far.
+/// checkpoint holds no generator and threads need none.
 #[derive(Debug)]
 pub struct Word2Vec {
     config: Word2VecConfig,
@@ -202,7 +200,7 @@ pub struct Word2Vec {
     /// Of each word, how much of 2^32 it is kept with.
     keep: Vec<u32>,
     seeds: Seeds,
-    reading: Reading,
+    step: u64,
 }
 
 impl Word2Vec {
@@ -248,20 +246,20 @@ impl Word2Vec {
             config: config.clone(),
             learning: learning.clone(),
             input,
-            reading: Reading::at(0, corpus.words(), learning.threads),
             corpus,
             seeds,
+            step: 0,
         })
     }
 
     /// Words of the vocabulary learned from so far.
     pub fn step(&self) -> u64 {
-        self.reading.step()
+        self.step
     }
 
     /// The learning rate now.
     pub fn learning_rate(&self) -> f64 {
-        f64::from(self.learning.rate(self.step()))
+        f64::from(self.learning.rate(self.step))
     }
 
     /// What it learns from.
@@ -274,53 +272,49 @@ impl Word2Vec {
     /// # Errors
     /// If the corpus cannot be read.
     pub fn run_until(&mut self, step: u64) -> Result<()> {
-        // What stopped a thread stops all of them.
-        let shared = Mutex::new((self.reading.clone(), Ok(())));
-        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let threads = self.learning.threads;
-        let goal = Reading::at(step, self.corpus.words(), threads);
-        let own = if threads == 1 { 0 } else { OWN };
-        let work = |thread| {
-            let mut learner = Learner::new(self, own);
+        if self.learning.threads == 1 {
+            let mut learner = Learner::new(self, 0);
+            let mut at = self.step;
+            while at < step {
+                at = learner.read(at)?;
+                learner.learn();
+            }
+            self.step = at;
+            return Ok(());
+        }
+        let at = Mutex::new(self.step);
+        let lock = || at.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            let mut learner = Learner::new(self, OWN);
             let mut blocks = 0;
             loop {
-                let mut shared = lock();
-                let (reading, stopped) = &mut *shared;
-                let next = reading.next(thread, &goal).filter(|_| stopped.is_ok());
-                if next.is_none() || blocks == EXCHANGED {
+                let mut at = lock();
+                if *at >= step {
+                    learner.exchange();
+                    return Ok(());
+                }
+                if blocks == EXCHANGED {
                     learner.exchange();
                     blocks = 0;
                 }
-                let Some((part, start, most)) = next else {
-                    return;
-                };
                 blocks += 1;
-                match learner.read(reading.step(), start, most) {
-                    Ok(words) => reading.parts[part] += words,
-                    Err(error) => {
-                        *stopped = Err(error);
-                        continue;
-                    }
-                }
-                drop(shared);
+                *at = learner.read(*at)?;
+                drop(at);
                 learner.learn();
             }
         };
         std::thread::scope(|scope| {
-            let work = &work;
-            let others: Vec<_> = (1..threads)
-                .map(|thread| scope.spawn(move || work(thread)))
+            let threads: Vec<_> = (1..self.learning.threads)
+                .map(|_| scope.spawn(work))
                 .collect();
-            work(0);
-            for other in others {
-                if let Err(panic) = other.join() {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        });
-        let (reading, done) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.reading = reading;
-        done
+            let own = work();
+            let others = threads.into_iter().map(|thread| thread.join());
+            others.fold(own, |all, one| {
+                all.and(one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
+        })?;
+        self.step = *lock();
+        Ok(())
     }
 
     /// Mean loss in nats of telling a word, of 5,000 words of the corpus and noise that are the same every time. They are
@@ -368,7 +362,7 @@ impl Word2Vec {
         match loss.is_finite() {
             true => Ok(loss),
             false => Err(Error::Diverged {
-                step: self.step(),
+                step: self.step,
                 what: format!("the loss is {loss}; give a smaller training.learning_rate"),
             }),
         }
@@ -467,7 +461,7 @@ impl Word2Vec {
     pub fn save(&self, dir: &Path) -> Result<()> {
         self.corpus.vocabulary().save(&dir.join(VOCABULARY))?;
         let state = State {
-            step: self.step(),
+            step: self.step,
             words: self.corpus.words(),
         };
         let path = dir.join(STATE);
@@ -512,7 +506,7 @@ impl Word2Vec {
         }
         self.output.fill(tensors.remove(1).values);
         self.input.fill(tensors.remove(0).values);
-        self.reading = Reading::at(state.step, self.corpus.words(), self.learning.threads);
+        self.step = state.step;
         Ok(())
     }
 }
@@ -525,56 +519,6 @@ struct State {
     step: u64,
     /// Words of the corpus.
     words: u64,
-}
-
-/// How far the corpus has been read: each thread has a part of its own.
-///
-/// *Design.* Neighbours in a text use the same words: threads that took its blocks in turns would write the same rows.
-#[derive(Clone, Debug, PartialEq)]
-struct Reading {
-    /// Words of the corpus.
-    words: u64,
-    /// Words read of each part, in all epochs together.
-    parts: Vec<u64>,
-}
-
-impl Reading {
-    /// After `step` words: all parts as often, and of the epoch that is not over the same share of each.
-    fn at(step: u64, words: u64, threads: usize) -> Self {
-        let parts = (threads as u64).min(words).max(1);
-        let (epochs, rest) = (step / words.max(1), step % words.max(1));
-        let share = |words, part| words * (part + 1) / parts - words * part / parts;
-        Self {
-            words,
-            parts: (0..parts)
-                .map(|part| epochs * share(words, part) + share(rest, part))
-                .collect(),
-        }
-    }
-
-    fn step(&self) -> u64 {
-        self.parts.iter().sum()
-    }
-
-    /// The part from which `thread` reads next on the way to `goal`, its own or the one that has most left; where, and how many
-    /// words at most. None if all is read.
-    fn next(&self, thread: usize, goal: &Self) -> Option<(usize, u64, usize)> {
-        let parts = self.parts.len();
-        let left = |part: &usize| goal.parts[*part].saturating_sub(self.parts[*part]);
-        let own = thread % parts;
-        let part = match left(&own) {
-            0 => (0..parts).max_by_key(left).filter(|part| left(part) > 0)?,
-            _ => own,
-        };
-        let start = |part: usize| self.words * part as u64 / parts as u64;
-        let len = start(part + 1) - start(part);
-        let at = self.parts[part] % len;
-        Some((
-            part,
-            start(part) + at,
-            (len - at).min(BLOCK as u64) as usize,
-        ))
-    }
 }
 
 /// A thread that learns.
@@ -612,13 +556,14 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Takes the block of `most` words or a few less that starts at word `start` of the corpus, at `step`, and gives its length.
-    fn read(&mut self, step: u64, start: u64, most: usize) -> Result<u64> {
+    /// Takes the block that starts at `step`, and gives the step after it.
+    fn read(&mut self, step: u64) -> Result<u64> {
         let model = self.model;
-        model.corpus.read_into(start, most, &mut self.numbers)?;
+        let start = step % model.corpus.words();
+        model.corpus.read_into(start, BLOCK, &mut self.numbers)?;
         self.rng = SplitMix::new(model.seeds.child("block", step).root());
         self.rate = model.learning.rate(step);
-        Ok(self.numbers.len() as u64)
+        Ok(step + self.numbers.len() as u64)
     }
 
     /// Lets all threads know what this one's own rows have learned, and the other way round; under a lock.
@@ -1065,81 +1010,6 @@ mod tests {
             // its words, or undid those of others, would cost more than half.
             assert!(before - after > 0.14, "{config:?}: {before} to {after}");
         }
-    }
-
-    #[test]
-    fn threads_read_each_its_part_and_help_where_one_is_slow() {
-        let words = 10_007;
-        for (threads, until) in [
-            (1, words),
-            (3, words),
-            (3, 2 * words),
-            (4, 2 * words + 5_000),
-        ] {
-            let mut reading = Reading::at(0, words, threads);
-            let goal = Reading::at(until, words, threads);
-            let bounds = |part: usize| words * part as u64 / threads as u64;
-            let mut read = vec![0; words as usize];
-            let mut helped = 0;
-            // Thread 0 takes as much as all others together, and blocks end a little before they are full.
-            let turns = (0..).map(|i| if i % 2 == 0 { 0 } else { i / 2 % threads });
-            for thread in turns {
-                let own_is_read = reading.parts[thread] >= goal.parts[thread];
-                let Some((part, start, most)) = reading.next(thread, &goal) else {
-                    break;
-                };
-                assert!(own_is_read || part == thread, "thread {thread}: {part}");
-                helped += usize::from(part != thread);
-                let len = most.min(990);
-                assert!(bounds(part) <= start && start + len as u64 <= bounds(part + 1));
-                reading.parts[part] += len as u64;
-                read[start as usize..][..len]
-                    .iter_mut()
-                    .for_each(|n| *n += 1);
-            }
-            assert_eq!(helped > 0, threads > 1);
-            let least = (until / words) as i32;
-            let once_more = read.iter().map(|n| n - least);
-            assert!(
-                once_more.clone().all(|n| n == 0 || n == 1),
-                "{threads} threads"
-            );
-            let (more, rest) = (once_more.sum::<i32>() as u64, until % words);
-            // A block that was begun is finished, in each part.
-            let most = rest + if rest > 0 { threads as u64 * 990 } else { 0 };
-            assert!(
-                (rest..=most).contains(&more),
-                "{threads} threads: {more} of {rest}"
-            );
-        }
-    }
-
-    #[test]
-    fn all_steps_are_shared_out_among_threads() {
-        for (words, threads) in [(1, 1), (1, 4), (3, 8), (10, 3), (1_000, 7)] {
-            for step in 0..3 * words {
-                assert_eq!(Reading::at(step, words, threads).step(), step);
-            }
-        }
-    }
-
-    #[test]
-    fn several_threads_go_on_where_they_were_stopped_or_saved() {
-        let config = Word2VecConfig::default();
-        let mut model = built(&config, 3, 2);
-        let end = 2 * model.corpus.words();
-        let mut last = 0;
-        while model.step() < end {
-            model.run_until((model.step() + 100).min(end)).unwrap();
-            assert!(model.step() > last);
-            last = model.step();
-            let dir = tempfile::tempdir().unwrap();
-            model.save(dir.path()).unwrap();
-            let mut loaded = built(&config, 3, 2);
-            loaded.load(dir.path()).unwrap();
-            assert_eq!(loaded.step(), model.step());
-        }
-        assert_eq!(model.step(), end);
     }
 
     #[test]
