@@ -218,10 +218,10 @@ pub enum Which {
 /// [`Error::Config`] with the key `from` if there is none, [`Error::Checkpoint`] if it is damaged.
 pub fn find_model(from: &Path, which: Which) -> Result<PathBuf> {
     let wrong = |what: String| Error::config("from", what);
-    if !from.is_dir() && from.starts_with("data") {
-        return Err(thorndike_data::missing("from", from));
-    }
     if !from.is_dir() {
+        if from.starts_with("data") {
+            return Err(thorndike_data::missing("from", from));
+        }
         return Err(wrong(format!(
             "{} is not there; give the folder that `thorndike fit` left, such as results/NAME",
             from.display()
